@@ -1,0 +1,63 @@
+"""The cluster as its administrator, for tests and for looking around. Works from inside and outside the namespace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from testbed import api, layout, programs
+from testbed.errors import BedError
+from testbed.process import run
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+READY = "Ready"
+
+
+def kubectl_command(*arguments: str) -> tuple[str, ...]:
+    """Return the command line that runs kubectl as administrator in the bed's namespace."""
+    return (*layout.ENTER, str(programs.KUBECTL.path), f"--kubeconfig={layout.ADMIN_KUBECONFIG}", *arguments)
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    """Run kubectl as administrator and return what it printed.
+
+    Raises:
+        BedError: it failed; carries what it said.
+    """
+    return run(kubectl_command(*arguments), stdin=stdin)
+
+
+def get(kind: str, name: str, namespace: str = "") -> dict[str, Any]:
+    """Return one object as the API server has it.
+
+    Raises:
+        BedError: there is none of that name.
+    """
+    found = api.get(kind, name, namespace)
+    if found is None:
+        raise BedError(f"there is no {kind} {name} in {namespace or 'the cluster'}")
+    return found
+
+
+def pods(namespace: str) -> list[dict[str, Any]]:
+    """Return all pods of a namespace."""
+    return api.items("Pod", namespace)
+
+
+def ready_nodes(since: datetime | None = None) -> set[str]:
+    """Return the names of the nodes that are Ready.
+
+    Args:
+        since: count only a node whose kubelet reported after this moment. After a restart, what stands in the API is
+            of an earlier life.
+    """
+    # The API's times have whole seconds and sort as text.
+    earliest = since.strftime("%Y-%m-%dT%H:%M:%SZ") if since else ""
+    ready = set()
+    for node in api.items("Node"):
+        for condition in node["status"].get("conditions", []):
+            if condition["type"] == READY and condition["status"] == "True":
+                if condition["lastHeartbeatTime"] >= earliest:
+                    ready.add(node["metadata"]["name"])
+    return ready
