@@ -1,0 +1,28 @@
+"""The command `kaniko-driver`: the runner's four stages, and the operator's commands.
+
+The stages are dispatched by hand, because each of them starts for every sub-stage of every job, and click alone would
+be a third of its start-up time. `--help` and everything else goes to click, which knows the stages' options too.
+"""
+
+from __future__ import annotations
+
+import sys
+
+STAGES = ("config", "prepare", "run", "cleanup")
+
+
+def main() -> None:
+    """Entry point."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in STAGES and "--help" not in arguments:
+        # Before anything slow is imported: the runner may give up at any moment.
+        from executor.stages.stage import carry_out, listen_for_cancel
+
+        listen_for_cancel()
+        from executor.stages import entry
+
+        sys.exit(carry_out(arguments[0], entry.stage(arguments[0], arguments[1:])))
+    # Imported here: see above.
+    from executor.operate.commands import cli
+
+    cli()

@@ -1,0 +1,305 @@
+"""A script in the pod, run once and followed to its last byte over any number of connections.
+
+The supervisor in the pod keeps script, output and exit code; this side remembers how many bytes it has passed on and
+asks for the rest. The two streams of an exec are not ordered between them, so an exit line may overtake output: a
+script is done when as many bytes arrived as the line says.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from executor.errors import ClusterRefused, ClusterUnreachable, PodLost, ScriptLost
+from executor.pod import programs
+from executor.pod.control import Beat, ControlLines, Exited, Failed, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STDOUT = 1
+_TICK_SECONDS = 1.0
+# The follower says something every 5 s at least. Longer silence is a half-open connection.
+_SILENCE_SECONDS = 20.0
+_LONGEST_PAUSE = 5.0
+_TRIES_FOR_THE_REST = 5
+_WORTH_TELLING_SECONDS = 10.0
+_STOP_SECONDS = 20.0
+_RUNNING_AGAIN_LATER = frozenset({400, 500})
+"""What exec answers while a container is not running (any more), kubelet and API server being of several minds."""
+
+
+class Stream(Protocol):
+    """What is needed of `stream.ExecStream`; it is imported by the stage, for it brings the network along."""
+
+    def send(self, data: bytes) -> None:
+        """Write to stdin."""
+
+    def receive(self, seconds: float) -> tuple[int, memoryview] | None:
+        """Wait for output."""
+
+    def close(self) -> None:
+        """Drop the connection."""
+
+
+class Fate(Enum):
+    """What became of the container while no connection stood."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    """The container is dead; another one of the pod can still read the output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a script needs of the stage that runs it."""
+
+    open: Callable[[list[str]], Stream]
+    """Start a command in the script's container."""
+    open_elsewhere: Callable[[list[str]], Stream]
+    """Start a command in the pod's other container, which shares the volumes."""
+    look: Callable[[], Fate]
+    """Ask the API server for the pod.
+
+    Raises:
+        PodLost: it is gone, or can run nothing any more.
+        ClusterUnreachable: no answer.
+    """
+    sink: Callable[[memoryview], None]
+    """Takes the script's bytes."""
+    say: Callable[[str], None]
+    """Takes a line of the driver for the job log."""
+    tick: Callable[[], None]
+    """Called about once a second; may raise to end it all."""
+    note: Callable[[str, str], None]
+    """Takes an event and its reason for the operator log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """The script and how it is to run."""
+
+    stage: str
+    script: bytes
+    logins: bytes
+    shell: str
+    output_limit: int
+    umask: str
+
+
+class Script:
+    """One call of `run`."""
+
+    def __init__(self, order: Order, around: Surroundings, *, connection_timeout: float) -> None:
+        self._order = order
+        self._around = around
+        self._connection_timeout = connection_timeout
+        self._received = 0
+        self._started = False
+        self._exit: Exited | None = None
+        self._heard = time.monotonic()
+
+    def run(self) -> Exited:
+        """Start the script, pass its output on, and return how it ended.
+
+        Raises:
+            PodLost: the pod or its container ended under it.
+            ScriptLost: the supervisor cannot take it, or no longer knows it.
+            ClusterUnreachable: no connection for `connection_timeout` seconds.
+            ClusterRefused: a right is missing.
+        """
+        self._heard = time.monotonic()
+        pauses = _Pauses()
+        tries_for_the_rest = 0
+        while True:
+            try:
+                self._converse(self._around.open, *self._next_command())
+                if self._complete():
+                    return self._result()
+                reason = "the stream ended before the script"
+            except (ClusterUnreachable, TimeoutError) as error:
+                reason = f"{type(error).__name__}: {getattr(error, 'why', '') or error}"
+            except ClusterRefused as error:
+                if error.status not in _RUNNING_AGAIN_LATER and error.status != 404:  # noqa: PLR2004 - HTTP not found
+                    raise
+                reason = str(error.why)
+            self._around.note("exec stream lost", reason)
+            if self._exit is not None:
+                tries_for_the_rest += 1
+                if tries_for_the_rest > _TRIES_FOR_THE_REST:
+                    raise _lost("Its end was reported, but not all that it had printed could be read.")
+            if self._look() is Fate.ENDED:
+                return self._read_the_rest()
+            self._wait(pauses.next(restart=self._was_in_contact()))
+
+    def stop(self, *, grace: int) -> Exited | None:
+        """End the script and everything it started; pass on what it printed until then.
+
+        Returns:
+            How it ended, or None when it never started or the pod could not be told in time.
+        """
+        limit = time.monotonic() + grace + _STOP_SECONDS
+        while time.monotonic() < limit:
+            command = programs.stop_command(stage=self._order.stage, grace=grace, offset=self._received)
+            try:
+                self._converse(self._around.open, command, b"", until=limit)
+                if self._complete():
+                    return self._result()
+            except ClusterUnreachable as error:
+                self._around.note("stopping the script failed, trying again", error.why)
+            except (TimeoutError, ClusterRefused, ScriptLost, PodLost) as error:
+                self._around.note("the script was not stopped", str(error))
+                return None
+            self._wait(1.0)
+        return None
+
+    # ------------------------------------------------------------ one connection
+
+    def _next_command(self) -> tuple[list[str], bytes]:
+        order = self._order
+        if self._started or self._received:
+            return programs.follow_command(stage=order.stage, offset=self._received), b""
+        payload = order.logins + order.script
+        command = programs.run_command(
+            stage=order.stage,
+            payload=payload,
+            logins=len(order.logins),
+            shell=order.shell,
+            output_limit=order.output_limit,
+            umask=order.umask,
+        )
+        return command, payload
+
+    def _converse(
+        self,
+        connect: Callable[[list[str]], Stream],
+        command: list[str],
+        payload: bytes,
+        *,
+        until: float = float("inf"),
+    ) -> None:
+        """Listen until the script is done or the stream ends."""
+        stream = connect(command)
+        quiet_since = time.monotonic()
+        first = True
+        try:
+            stream.send(payload)
+            lines = ControlLines()
+            while not self._complete():
+                if time.monotonic() > until:
+                    raise TimeoutError("the time for it is over")
+                try:
+                    frame = stream.receive(_TICK_SECONDS)
+                except TimeoutError:
+                    self._around.tick()
+                    if time.monotonic() - quiet_since > _SILENCE_SECONDS:
+                        raise
+                    continue
+                if frame is None:
+                    return
+                if first:
+                    self._tell_outage()
+                    first = False
+                channel, data = frame
+                if channel == _STDOUT:
+                    self._around.sink(data)
+                    self._received += len(data)
+                else:
+                    self._obey(lines, bytes(data))
+                # Taken here and not before: a runner that reads slowly holds us up in `sink`, which is no silence.
+                self._heard = quiet_since = time.monotonic()
+        finally:
+            stream.close()
+
+    def _obey(self, lines: ControlLines, data: bytes) -> None:
+        for control in lines.feed(data):
+            match control:
+                case Started():
+                    self._started = True
+                case Exited():
+                    self._exit = control
+                case Failed(word="cut"):
+                    raise ClusterUnreachable("The script did not arrive whole.", why="supervisor: cut")
+                case Failed(word=word):
+                    raise _lost(_WORDS.get(word, word))
+                case Beat():
+                    pass
+
+    def _complete(self) -> bool:
+        return self._exit is not None and self._received >= self._exit.size
+
+    def _result(self) -> Exited:
+        assert self._exit is not None  # noqa: S101 - what _complete() found, told to the type checker
+        return self._exit
+
+    # ------------------------------------------------------------ between connections
+
+    def _read_the_rest(self) -> Exited:
+        """The container is dead: the other one reads what it left, and the pod's state says why."""
+        command = programs.follow_command(stage=self._order.stage, offset=self._received, until_end_of_file=True)
+        try:
+            self._converse(self._around.open_elsewhere, command, b"")
+        except (ClusterUnreachable, ClusterRefused, TimeoutError, ScriptLost) as error:
+            self._around.note("the rest of the output could not be read", str(error))
+        if self._complete():
+            return self._result()
+        raise PodLost("The container ended under the script.")
+
+    def _look(self) -> Fate:
+        try:
+            return self._around.look()
+        except ClusterUnreachable:
+            if time.monotonic() - self._heard > self._connection_timeout:
+                raise
+            return Fate.RUNNING
+
+    def _was_in_contact(self) -> bool:
+        return time.monotonic() - self._heard < _TICK_SECONDS
+
+    def _wait(self, seconds: float) -> None:
+        if time.monotonic() - self._heard > self._connection_timeout:
+            raise ClusterUnreachable(
+                "The connection to the job pod was lost and could not be made again.",
+                why=f"Tried for {self._connection_timeout:.0f} s.",
+                remedy="This is no fault of the job: run it again. The operator can raise timeouts.connection.",
+            )
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._around.tick()
+            time.sleep(min(left, _TICK_SECONDS))
+
+    def _tell_outage(self) -> None:
+        lasted = time.monotonic() - self._heard
+        if lasted > _WORTH_TELLING_SECONDS and self._started:
+            self._around.say(f"The connection to the job pod was lost for {lasted:.0f} s; no output is missing.")
+
+
+_WORDS = {
+    "unknown": "The pod no longer knows it: its files under /driver are gone.",
+    "lost": "The process that kept it is gone, or its files under /driver are.",
+    "full": "The pod's disk is full.",
+}
+
+
+def _lost(why: str) -> ScriptLost:
+    return ScriptLost(
+        "The script's result is lost.",
+        why=why,
+        remedy="Run the job again. If it stays: does the script delete or fill /driver, or kill processes it did not start?",
+    )
+
+
+class _Pauses:
+    """Grows from none to five seconds, with jitter so that many jobs do not come back at once."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def next(self, *, restart: bool) -> float:
+        """Return seconds to wait; `restart` when the last connection worked."""
+        pause = 0.0 if restart else self._next
+        self._next = min(_LONGEST_PAUSE, max(0.25, pause * 2))
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter

@@ -1,0 +1,1 @@
+"""Pure functions: a pod's status and events -> cause, explanation, remedy."""

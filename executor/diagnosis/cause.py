@@ -1,0 +1,216 @@
+"""Explain why a job pod waits, failed or vanished.
+
+Pure: takes the pod as the API returned it, returns a `Diagnosis`. No I/O, no clock. Order matters: an evicted pod keeps
+stale container states, so the pod's own reason is read first. Container states decide, never the pod's phase, which
+lags behind them by seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+AUTHOR = "the job's author"
+OPERATOR = "the operator of this runner"
+
+_IMAGE_REASONS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+_CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_FINAL_IMAGE_REASONS = frozenset({"ErrImageNeverPull", "InvalidImageName"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """One cause."""
+
+    category: str
+    """Stable: `evicted`, `deadline`, `out_of_memory`, `deleted`, `node_lost`, `image`, `container_config`,
+    `unschedulable`, `waiting`, `ended`."""
+    what: str
+    why: str = ""
+    remedy: str = ""
+    final: bool = False
+    """Waiting longer cannot help."""
+
+
+def of_lost_pod(pod: dict[str, Any] | None, container: str) -> Diagnosis:
+    """Explain why a container that ran a script no longer does; None for a pod that is gone."""
+    if pod is None:
+        return Diagnosis(
+            category="deleted",
+            what="The job pod was deleted while the job ran.",
+            remedy=f"If nobody did it on purpose, {OPERATOR} should look at the namespace's events and at what drains nodes.",
+            final=True,
+        )
+    if found := _of_pod_reason(pod):
+        return found
+    terminated = container_state(pod, container).get("terminated") or {}
+    if terminated.get("reason") == "OOMKilled":
+        return Diagnosis(
+            category="out_of_memory",
+            what=f"The {container} container used more memory than its limit and was killed.",
+            why=f"Its limit is {_limit(pod, container, 'memory')}.",
+            remedy=f"Use less memory (fewer parallel compilers, smaller layers), or ask {OPERATOR} for a higher limit.",
+            final=True,
+        )
+    if pod["metadata"].get("deletionTimestamp"):
+        return Diagnosis(
+            category="deleted",
+            what="The job pod was deleted while the job ran.",
+            why=_disruption(pod),
+            remedy=f"Run the job again. If it stays, {OPERATOR} should look for what drains or preempts.",
+            final=True,
+        )
+    return Diagnosis(
+        category="ended",
+        what=f"The {container} container ended under the script.",
+        why=f"It ended with {terminated.get('reason', 'no reason')}, exit code {terminated.get('exitCode', 'unknown')}."
+        if terminated
+        else "",
+        remedy="Does the script kill processes that it did not start, or process 1? Otherwise run the job again.",
+        final=True,
+    )
+
+
+def of_waiting_pod(pod: dict[str, Any]) -> Diagnosis | None:
+    """Explain what a pod that is not ready yet waits for; None when nothing holds it up."""
+    if found := _of_pod_reason(pod):
+        return found
+    if pod["metadata"].get("deletionTimestamp"):
+        return of_lost_pod(pod, "build")
+    for status in _container_statuses(pod):
+        # A layer cache that does not start makes a build slow, and is no reason to wait or to fail.
+        if status.get("name") != "cache-registry" and (found := _of_container(status)):
+            return found
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return _unscheduled(str(condition.get("message") or condition.get("reason") or ""))
+    return None
+
+
+def container_state(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a container's state (`running`, `waiting` or `terminated`), or {} when the kubelet has not said."""
+    for status in _container_statuses(pod):
+        if status.get("name") == name:
+            state: dict[str, Any] = status.get("state") or {}
+            return state
+    return {}
+
+
+def _container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    statuses: list[dict[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
+    return statuses
+
+
+def _of_pod_reason(pod: dict[str, Any]) -> Diagnosis | None:
+    status = pod.get("status") or {}
+    reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
+    if reason == "Evicted":
+        return Diagnosis(
+            category="evicted",
+            what="The job pod was evicted: it, or its node, ran out of something.",
+            why=message,
+            remedy=f"If the message names a limit of this job, use less disk or ask {OPERATOR} for more; "
+            "if it names the node, run the job again.",
+            final=True,
+        )
+    if reason == "DeadlineExceeded":
+        return Diagnosis(
+            category="deadline",
+            what="The job pod reached its deadline and was ended by the cluster.",
+            why=message,
+            remedy="The deadline is the job's time-out plus slack: raise the time-out, or make the job faster.",
+            final=True,
+        )
+    if reason in {"NodeLost", "NodeShutdown", "Terminated", "Shutdown"}:
+        return Diagnosis(
+            category="node_lost",
+            what="The node of the job pod was lost or shut down.",
+            why=message,
+            remedy="This is no fault of the job: run it again.",
+            final=True,
+        )
+    if reason in {
+        "NodeAffinity",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfephemeral-storage",
+        "OutOfpods",
+        "UnexpectedAdmissionError",
+    }:
+        return Diagnosis(
+            category="unschedulable",
+            what="The node refused the job pod.",
+            why=f"{reason}: {message}",
+            remedy=f"Run the job again. If it stays, {OPERATOR} must compare the node's room with the tenant's requests.",
+            final=True,
+        )
+    return None
+
+
+def _of_container(status: dict[str, Any]) -> Diagnosis | None:
+    state = status.get("state") or {}
+    waiting, terminated = state.get("waiting") or {}, state.get("terminated") or {}
+    name, reason, message = status.get("name", ""), str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+    if reason in _IMAGE_REASONS:
+        return Diagnosis(
+            category="image",
+            what=f"The image of the {name} container cannot be pulled: {status.get('image', '')}",
+            why=f"{reason}: {message}",
+            remedy=f"{OPERATOR.capitalize()} must check the image's name, and the pull secret and network of the nodes.",
+            final=reason in _FINAL_IMAGE_REASONS,
+        )
+    if reason in _CONFIG_REASONS:
+        return Diagnosis(
+            category="container_config",
+            what=f"The {name} container cannot be started.",
+            why=f"{reason}: {message}",
+            remedy=f"{OPERATOR.capitalize()} must check what the message names.",
+        )
+    if terminated and (terminated.get("exitCode") or name != "tools"):
+        return Diagnosis(
+            category="ended",
+            what=f"The {name} container ended before the job began.",
+            why=f"{terminated.get('reason', '')}, exit code {terminated.get('exitCode')}. {terminated.get('message') or ''}",
+            remedy=f"{OPERATOR.capitalize()} must check that its image is one of the kind that the settings describe.",
+            final=True,
+        )
+    return None
+
+
+def _unscheduled(message: str) -> Diagnosis:
+    # Every node of the cluster fails on affinity alone: the tenant has none, and waiting does not make one.
+    found = re.match(r"0/(\d+) nodes are available: (\d+) node\(s\) didn't match Pod's node affinity", message)
+    none_matches = found is not None and found[1] == found[2]
+    return Diagnosis(
+        category="unschedulable",
+        what="No node of the tenant can take the job pod now.",
+        why=message,
+        remedy=f"{OPERATOR.capitalize()} must check the labels, taints and room of the tenant's nodes."
+        if none_matches
+        else f"It starts when other jobs end. If it stays, {OPERATOR} must give the tenant more room.",
+        final=none_matches,
+    )
+
+
+def _disruption(pod: dict[str, Any]) -> str:
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
+    return ""
+
+
+def _limit(pod: dict[str, Any], container: str, resource: str) -> str:
+    for spec in pod["spec"]["containers"]:
+        if spec["name"] == container:
+            return str((spec.get("resources") or {}).get("limits", {}).get(resource, "unknown"))
+    return "unknown"

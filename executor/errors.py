@@ -1,0 +1,77 @@
+"""Everything the driver can fail with, one class per cause that somebody treats differently.
+
+Each error says what happened, why, and what to do next, in that order, and knows whose failure it is. The mapping to
+exit codes is in `runner/contract.py` and nowhere else.
+"""
+
+from __future__ import annotations
+
+
+class DriverError(Exception):
+    """A failure with words for the job log.
+
+    `what` is one sentence that a job's author understands; `why` the evidence; `remedy` the next step, naming who can
+    take it. `author_can_mend` decides the exit code: true only where a change to the job would help.
+    """
+
+    author_can_mend = False
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.why, self.remedy) if part)
+
+
+class ContractBroken(DriverError):
+    """The runner did not give what a custom executor is promised (or somebody runs a stage by hand)."""
+
+
+class SettingsInvalid(DriverError):
+    """The operator's settings cannot be read or do not make sense."""
+
+
+class JobRefused(DriverError):
+    """The job asks for something that its tenant does not allow."""
+
+    author_can_mend = True
+
+
+class ClusterUnreachable(DriverError):
+    """No answer from the API server, or none within the time that the stage has."""
+
+
+class ClusterRefused(DriverError):
+    """The API server answered with an error; `status` is its HTTP status, `reason` its machine-readable reason."""
+
+    def __init__(self, what: str, *, status: int, reason: str = "", why: str = "", remedy: str = "") -> None:
+        super().__init__(what, why=why, remedy=remedy)
+        self.status = status
+        self.reason = reason
+
+
+class CredentialsInvalid(DriverError):
+    """The kubeconfig, or the program that it names, gave no usable credentials."""
+
+
+class PodRejected(DriverError):
+    """The API server refused the pod's manifest: quota, policy, a missing service account."""
+
+
+class PodNotStarted(DriverError):
+    """The pod was accepted and did not become ready in time, or never will."""
+
+
+class PodLost(DriverError):
+    """The pod ended or vanished under a running script."""
+
+
+class ScriptLost(DriverError):
+    """The pod lives, but the supervisor no longer knows the script or cannot take it."""
+
+
+class Cancelled(BaseException):
+    """SIGTERM from the runner. Not an Exception, so that nothing on the way swallows it."""

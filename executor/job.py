@@ -1,0 +1,98 @@
+"""The job file: everything that `config` resolved, for the later stages of the same attempt.
+
+JSON, mode 0600, in the runner's temporary folder of the attempt, which the runner removes. It carries a version, so
+that a job that runs during an upgrade of the driver finishes or fails with words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from executor.errors import ContractBroken
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How to reach the API server and how to authenticate; no token stands in here, only where one is found."""
+
+    server: str
+    namespace: str
+    ca_file: str = ""
+    """Empty: the system's certificate authorities."""
+    tls_server_name: str = ""
+    insecure: bool = False
+    """The kubeconfig's own insecure-skip-tls-verify."""
+    proxy: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    token_file: str = ""
+    """Read anew by every stage, since projected tokens rotate."""
+    exec_plugin: dict[str, Any] = field(default_factory=dict)
+    """`users[].user.exec` of the kubeconfig, when a program supplies the token."""
+    exec_cache: str = ""
+    """File that keeps the program's answer until it expires."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One attempt of one job."""
+
+    version: int = VERSION
+    id: int
+    tenant: str
+    pod: str
+    """Name of the job pod, chosen before it exists."""
+    attempt: str
+    """Value of the attempt label; unlike the job id it belongs to this attempt alone."""
+    connection: Connection
+    manifest: dict[str, Any]
+    """The job pod as it will be created."""
+    logins: str
+    """A docker config.json with the tenant's and the job's registry logins; empty when there are none."""
+    build_shell: str
+    """`bash` or `sh`: what runs the author's scripts."""
+    output_limit: int
+    """Bytes that one sub-stage may print."""
+    start_timeout: int
+    stop_grace: int
+    connection_timeout: int
+    journal: str
+    notes: tuple[str, ...] = ()
+    """Lines for the job log that `config` cannot print itself: its stdout is the contract's."""
+
+    def write(self, path: str) -> None:
+        """Write the job file, readable by its owner only."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file)
+
+    @classmethod
+    def read(cls, path: str) -> Job:
+        """Read the job file.
+
+        Raises:
+            ContractBroken: it is missing, damaged, or from another version of the driver.
+        """
+        try:
+            with open(path, encoding="utf-8") as file:
+                document = json.load(file)
+            if document["version"] != VERSION:
+                raise ContractBroken(
+                    "This job was started by another version of kaniko-driver, which this one cannot continue.",
+                    why=f"Its job file has version {document['version']}, this driver knows version {VERSION}.",
+                    remedy="Run the job again; upgrade a runner's driver only while it is drained (SIGQUIT).",
+                )
+            document["connection"] = Connection(**document["connection"])
+            document["notes"] = tuple(document["notes"])
+            return cls(**document)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ContractBroken(
+                "The job file that the config stage wrote cannot be read.",
+                why=f"{path}: {type(error).__name__}: {error}",
+                remedy="Run the job again; if it stays, the disk of the runner's host may be full.",
+            ) from error

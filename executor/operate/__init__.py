@@ -1,0 +1,1 @@
+"""What an operator runs: one command a file, gathered in `commands.py`."""

@@ -1,0 +1,61 @@
+"""The operator's side of the command line, and the help of the runner's side."""
+
+from __future__ import annotations
+
+import click
+
+from executor import __version__
+from executor.operate.validate import validate
+
+_SETTINGS = click.option(
+    "--settings", type=click.Path(), default="/etc/kaniko-driver", show_default=True, help="Folder with driver.toml."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="kaniko-driver")
+def cli() -> None:
+    """Build container images with Kaniko in Kubernetes pods, as a custom executor of GitLab Runner.
+
+    GitLab Runner calls config, prepare, run and cleanup; runner-config.toml.example shows how to tell it to. The other
+    commands are for the operator of the runner.
+    """
+
+
+@cli.command()
+@_SETTINGS
+@click.option("--tenant", required=True, help="Whose runner this is: the name of a file in tenants/, without .toml.")
+def config(settings: str, tenant: str) -> None:
+    """[runner] Resolve a job's settings, pod and cluster connection, once.
+
+    In config.toml: config_exec = "/path/to/kaniko-driver", config_args = ["config", "--tenant", "tenant-a"]
+    """
+
+
+@cli.command()
+def prepare() -> None:
+    """[runner] Start the job pod and wait until it accepts scripts.
+
+    In config.toml: prepare_exec = "/path/to/kaniko-driver", prepare_args = ["prepare"]
+    """
+
+
+@cli.command()
+@click.argument("script", type=click.Path())
+@click.argument("sub_stage")
+def run(script: str, sub_stage: str) -> None:
+    """[runner] Run one script in the job pod and pass its output on.
+
+    In config.toml: run_exec = "/path/to/kaniko-driver", run_args = ["run"]; the runner appends the arguments.
+    """
+
+
+@cli.command()
+def cleanup() -> None:
+    """[runner] Delete the job pod.
+
+    In config.toml: cleanup_exec = "/path/to/kaniko-driver", cleanup_args = ["cleanup"]
+    """
+
+
+cli.add_command(validate)

@@ -1,0 +1,1 @@
+"""Pure functions: settings and job -> manifest, names, and the programs that run inside the pod."""

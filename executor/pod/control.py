@@ -1,0 +1,80 @@
+"""Control lines of the supervisor, as they arrive on the exec stream's stderr.
+
+The build's root can forge them, which reaches its own job's result and nothing else. So they are untrusted: bounded,
+integers only, and what is not understood is ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_PREFIX = b"kd1 "
+_LONGEST_LINE = 200
+_EXIT = re.compile(rb"exit (\d{1,3}) (\d{1,15}) (\d{1,15}) (\d{1,9}) ([01])")
+_ERROR = re.compile(rb"error (cut|full|unknown|lost|verb)")
+
+
+@dataclass(frozen=True)
+class Started:
+    """The script was taken, now or by an earlier connection."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The follower lives; nothing else is said for as long as the script is quiet."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The supervisor cannot go on: `cut` (script not whole), `full`, `unknown` (no such script), `lost`, `verb`."""
+
+    word: str
+
+
+@dataclass(frozen=True)
+class Exited:
+    """The script ended."""
+
+    code: int
+    size: int
+    """Bytes that it had printed by then."""
+    peak: int
+    """Peak memory of the container so far, in bytes; 0 where unknown."""
+    oom_kills: int
+    """Processes that the kernel killed for memory while it ran."""
+    full: bool
+    """It printed more than its output limit, and the rest was dropped."""
+
+
+Control = Started | Beat | Failed | Exited
+
+
+class ControlLines:
+    """Cuts a byte stream into control lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Control]:
+        """Return what the new bytes completed."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        # A line longer than any of ours is none of ours.
+        self._rest = self._rest[-_LONGEST_LINE:]
+        return [control for line in lines if (control := _parse(line)) is not None]
+
+
+def _parse(line: bytes) -> Control | None:
+    if not line.startswith(_PREFIX) or len(line) > _LONGEST_LINE:
+        return None
+    words = line[len(_PREFIX) :].strip()
+    if words == b"started":
+        return Started()
+    if words == b"beat":
+        return Beat()
+    if found := _ERROR.fullmatch(words):
+        return Failed(found[1].decode())
+    if found := _EXIT.fullmatch(words):
+        code, size, peak, oom_kills, full = (int(group) for group in found.groups())
+        return Exited(code=code & 0xFF, size=size, peak=peak, oom_kills=oom_kills, full=bool(full))
+    return None

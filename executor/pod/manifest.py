@@ -1,0 +1,240 @@
+"""Tenant and job -> the manifest of the job pod. Pure: no I/O, no clock.
+
+The containers start side by side: an init container or a native sidecar each delay the others by up to a second,
+the period in which the kubelet looks for finished containers. What must come first is waited for where it is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from executor.cache import registry
+from executor.pod import names, programs
+
+if TYPE_CHECKING:
+    from executor.settings.model import Resources, Tenant
+
+# What Kaniko needs as root to unpack, chown and run under USER; inside what Pod Security "baseline" allows.
+BUILD_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETFCAP", "SETGID", "SETUID")
+_PULL_POLICIES = {"always": "Always", "if-not-present": "IfNotPresent", "never": "Never"}
+_SMALL = {"cpu": "100m", "memory": "32Mi", "ephemeral-storage": "16Mi"}
+_TOOLS_SIZE = "16Mi"
+_LOGINS_SIZE = "4Mi"
+_OUTPUT_SLACK = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodRequest:
+    """What a pod needs to know of its job."""
+
+    name: str
+    attempt: str
+    job_id: int
+    project_id: int
+    annotations: dict[str, str]
+    build_image: str
+    cache_prefix: str
+    deadline: int
+    """Seconds from the pod's start after which the kubelet ends it."""
+    delete_after: int
+    """Unix time after which anybody may delete it."""
+
+
+def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
+    """Make the manifest."""
+    cached = tenant.cache.mode != "off"
+    containers = [_tools(tenant, cached=cached), _build(tenant, request, cached=cached), _helper(tenant)]
+    if cached:
+        containers.append(_cache_registry(tenant, request.cache_prefix))
+    for container in containers:
+        container["imagePullPolicy"] = _PULL_POLICIES[tenant.images.pull_policy]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": request.name,
+            "namespace": tenant.cluster.namespace,
+            "labels": {
+                names.TENANT_LABEL: tenant.name,
+                names.JOB_LABEL: str(request.job_id),
+                names.ATTEMPT_LABEL: request.attempt,
+                names.PROJECT_LABEL: str(request.project_id),
+            },
+            "annotations": {
+                names.DEADLINE_ANNOTATION: str(request.delete_after),
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+                "karpenter.sh/do-not-disrupt": "true",
+                **request.annotations,
+            },
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": request.deadline,
+            "terminationGracePeriodSeconds": 10,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _node_selector(tenant)}},
+            "tolerations": [_toleration(toleration) for toleration in tenant.nodes.tolerations],
+            "imagePullSecrets": [{"name": secret} for secret in tenant.images.pull_secrets],
+            "containers": containers,
+            "volumes": _volumes(tenant),
+        },
+    }
+
+
+def _node_selector(tenant: Tenant) -> dict[str, Any]:
+    expressions = [
+        {"key": key, "operator": "In", "values": list(values)} for key, values in tenant.nodes.labels.items()
+    ]
+    return {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
+
+
+def _toleration(toleration: Any) -> dict[str, str]:
+    fields = {"key": toleration.key, "operator": toleration.operator, "effect": toleration.effect}
+    if toleration.operator == "Equal":
+        fields["value"] = toleration.value
+    return {name: value for name, value in fields.items() if value}
+
+
+def _volumes(tenant: Tenant) -> list[dict[str, Any]]:
+    return [
+        _empty("builds", sizeLimit=tenant.volumes.builds.text),
+        _empty("cache", sizeLimit=tenant.volumes.cache.text),
+        # More than the output limit, so that the limit and not an eviction ends a chatty script's log.
+        _empty("stages", sizeLimit=str(tenant.volumes.output.count * 2 + _OUTPUT_SLACK)),
+        _empty("tools", sizeLimit=_TOOLS_SIZE),
+        _empty("logins", medium="Memory", sizeLimit=_LOGINS_SIZE),
+        _empty("registry-tmp", sizeLimit=_TOOLS_SIZE),
+    ]
+
+
+def _empty(name: str, **fields: str) -> dict[str, Any]:
+    return {"name": name, "emptyDir": fields}
+
+
+def _tools(tenant: Tenant, *, cached: bool) -> dict[str, Any]:
+    kaniko = tenant.kaniko
+    flags = {
+        "flags.default": _lines(*_DEFAULT_FLAGS, *kaniko.flags),
+        "flags.cache": _lines(*(registry.kaniko_flags(tenant.cache) if cached else ())),
+        "flags.locked": _lines(*kaniko.locked_flags),
+    }
+    return {
+        "name": names.TOOLS,
+        "image": tenant.images.tools,
+        "command": programs.install_command(flags),
+        "resources": {"requests": _SMALL | {"cpu": "10m"}, "limits": _SMALL | {"cpu": "500m"}},
+        "securityContext": _context(user=0),
+        "volumeMounts": [_mount("tools", names.TOOLS_FOLDER)],
+    }
+
+
+# Chosen for pods of a few GiB: compressing cached layers in memory costs 3.5 times a layer's size.
+_DEFAULT_FLAGS = (
+    "--compressed-caching=false",
+    "--push-retry=3",
+    "--image-download-retry=3",
+    "--image-fs-extract-retry=3",
+)
+
+
+def _build(tenant: Tenant, request: PodRequest, *, cached: bool) -> dict[str, Any]:
+    environment = {"KANIKO_DRIVER_CONTAINER": names.BUILD}
+    if cached:
+        environment["KANIKO_DRIVER_CACHE_URL"] = f"http://{registry.address(tenant.cache)}/v2/"
+    return {
+        "name": names.BUILD,
+        "image": request.build_image,
+        "command": programs.first_process(tenant.timeouts.idle.seconds),
+        # Not /workspace: Kaniko deletes it between stages, and then no later exec finds its working directory.
+        "workingDir": names.BUILDS_FOLDER,
+        "env": _environment(environment),
+        "resources": _resources(tenant.resources.build),
+        "securityContext": _context(user=0, capabilities=BUILD_CAPABILITIES),
+        "volumeMounts": [
+            *_shared_mounts(),
+            # Only the build container sees logins. Never on /kaniko/.docker: Kaniko cannot replace a mount.
+            _mount("logins", names.LOGINS_FOLDER),
+        ],
+    }
+
+
+def _helper(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "name": names.HELPER,
+        "image": tenant.images.helper,
+        "command": programs.first_process(tenant.timeouts.idle.seconds),
+        "workingDir": names.BUILDS_FOLDER,
+        "env": _environment({"KANIKO_DRIVER_CONTAINER": names.HELPER}),
+        "resources": _resources(tenant.resources.helper),
+        "securityContext": _context(user=0, capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL")),
+        "volumeMounts": _shared_mounts(),
+    }
+
+
+def _cache_registry(tenant: Tenant, prefix: str) -> dict[str, Any]:
+    cache = tenant.cache
+    start = 'printf %s "$LAYER_CACHE" > /tmp/config.yml && exec registry serve /tmp/config.yml'
+    return {
+        "name": names.CACHE_REGISTRY,
+        "image": tenant.images.cache_registry,
+        "command": ["sh", "-c", start],
+        "env": [
+            *_environment({"LAYER_CACHE": registry.configuration(cache, prefix), "OTEL_TRACES_EXPORTER": "none"}),
+            *(_from_secret(name, cache.secret) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        ],
+        "resources": _resources(tenant.resources.cache_registry),
+        "securityContext": _context(user=65534) | {"readOnlyRootFilesystem": True, "runAsNonRoot": True},
+        "volumeMounts": [_mount("registry-tmp", "/tmp")],  # noqa: S108 - a path in the container, its own volume
+    }
+
+
+def _shared_mounts() -> list[dict[str, Any]]:
+    return [
+        _mount("builds", names.BUILDS_FOLDER),
+        _mount("cache", names.CACHE_FOLDER),
+        _mount("stages", names.STAGES_FOLDER),
+        _mount("tools", names.TOOLS_FOLDER) | {"readOnly": True},
+    ]
+
+
+def _mount(volume: str, path: str) -> dict[str, Any]:
+    return {"name": volume, "mountPath": path}
+
+
+def _environment(values: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _from_secret(name: str, secret: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
+
+
+def _context(*, user: int, capabilities: tuple[str, ...] = ()) -> dict[str, Any]:
+    allowed = {"add": list(capabilities)} if capabilities else {}
+    return {
+        "runAsUser": user,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], **allowed},
+    }
+
+
+def _resources(resources: Resources) -> dict[str, Any]:
+    return {
+        "requests": {
+            "cpu": resources.cpu_request.text,
+            "memory": resources.memory_request.text,
+            "ephemeral-storage": resources.ephemeral_storage_request.text,
+        },
+        "limits": {
+            "cpu": resources.cpu_limit.text,
+            "memory": resources.memory_limit.text,
+            "ephemeral-storage": resources.ephemeral_storage_limit.text,
+        },
+    }
+
+
+def _lines(*entries: str) -> str:
+    return "".join(f"{entry}\n" for entry in entries)

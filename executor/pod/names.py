@@ -1,0 +1,57 @@
+"""Names, labels and annotations of everything the driver makes in the cluster. No other module spells one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+
+TENANT_LABEL = "kaniko-driver/tenant"
+JOB_LABEL = "kaniko-driver/job"
+ATTEMPT_LABEL = "kaniko-driver/attempt"
+PROJECT_LABEL = "kaniko-driver/project"
+DEADLINE_ANNOTATION = "kaniko-driver/delete-after"
+"""Unix time after which the pod may be deleted, whatever state it is in."""
+
+BUILD = "build"
+HELPER = "helper"
+TOOLS = "tools"
+CACHE_REGISTRY = "cache-registry"
+
+BUILDS_FOLDER = "/builds"
+CACHE_FOLDER = "/cache"
+TOOLS_FOLDER = "/driver/tools"
+STAGES_FOLDER = "/driver/stages"
+LOGINS_FOLDER = "/driver/logins"
+
+_LABEL_LENGTH = 63  # k8s.io/apimachinery/pkg/util/validation: LabelValueMaxLength, DNS1123LabelMaxLength
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own suffixes: no vowels, no look-alikes
+
+
+def pod_name(job_id: int) -> str:
+    """Name a job pod: found by a person who has the job's number, and never the same twice."""
+    return f"kaniko-job-{job_id}-{_random(6)}"
+
+
+def attempt_id() -> str:
+    """Make the value of the attempt label."""
+    return _random(16)
+
+
+def stage_id(sub_stage: str) -> str:
+    """Name one call of `run`; sub-stages repeat within a job, so the name alone would not do."""
+    readable = re.sub(r"[^a-z0-9_]+", "-", sub_stage.lower())[:40]
+    return f"{readable}-{_random(8)}"
+
+
+def label_value(text: str) -> str:
+    """Turn any text into a label value; what had to be changed gets a digest, so that two texts stay two."""
+    legal = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
+    if legal == text and len(text) <= _LABEL_LENGTH:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{legal[: _LABEL_LENGTH - 9]}-{digest}".strip("-._")
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))

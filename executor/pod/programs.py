@@ -1,0 +1,52 @@
+"""The shell programs that run inside the pod, and the commands that start them."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from executor.pod import names
+
+_SUPERVISOR = (f"{names.TOOLS_FOLDER}/busybox", "sh", f"{names.TOOLS_FOLDER}/supervisor")
+_FILES = {
+    "supervisor": "supervisor",
+    "executor": "executor",
+    "logins.awk": "logins.awk",
+    "helper/gitlab-runner": "gitlab-runner",
+}
+"""Name on the tools volume -> package file."""
+
+
+def install_command(flag_files: dict[str, str]) -> list[str]:
+    """Make the command of the tools container; `flag_files` are written beside the programs."""
+    arguments = [part for name, source in _FILES.items() for part in (name, _read(source))]
+    arguments += [part for name, content in flag_files.items() for part in (name, content)]
+    return ["/bin/busybox", "sh", "-c", _read("install"), "install", *arguments]
+
+
+def first_process(idle_seconds: int) -> list[str]:
+    """Make the command of a container's first process: any POSIX shell, until the tools are there."""
+    wait = f"while [ ! -e {names.TOOLS_FOLDER}/ready ]; do sleep 0.05 2>/dev/null || sleep 1; done"
+    return ["sh", "-c", f"{wait}; exec {' '.join(_SUPERVISOR)} idle {idle_seconds}"]
+
+
+def run_command(*, stage: str, payload: bytes, logins: int, shell: str, output_limit: int, umask: str) -> list[str]:
+    """Start a script that comes on stdin: `logins` bytes of registry logins, then the script."""
+    digest = sha256(payload).hexdigest()
+    return [*_SUPERVISOR, "run", stage, str(len(payload)), digest, str(logins), shell, str(output_limit), umask]
+
+
+def follow_command(*, stage: str, offset: int, until_end_of_file: bool = False) -> list[str]:
+    """Print a script's output from a byte on; `until_end_of_file` when its container is known to be dead."""
+    return [*_SUPERVISOR, "drain" if until_end_of_file else "follow", stage, str(offset)]
+
+
+def stop_command(*, stage: str, grace: int, offset: int) -> list[str]:
+    """End every process of the container, TERM and after `grace` seconds KILL, then print the rest."""
+    return [*_SUPERVISOR, "stop", stage, str(grace), str(offset)]
+
+
+def _read(name: str) -> str:
+    # Imported here: of the stages only `config` reads package files.
+    from importlib.resources import files
+
+    return (files("executor.pod") / "shell" / name).read_text(encoding="utf-8")

@@ -1,0 +1,95 @@
+"""The environment of a stage, and the exit codes it may end with.
+
+Source: executors/custom/command/command.go and executors/custom/custom.go of GitLab Runner 19.4.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from executor.errors import ContractBroken, DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JOB_FILE_VARIABLE = "KANIKO_DRIVER_JOB_FILE"
+"""Set through `job_env`, so without the prefix that everything a job can set carries."""
+
+USER_PREFIX = "CUSTOM_ENV_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What the runner promises every stage."""
+
+    build_failure: int
+    system_failure: int
+    exit_code_file: str | None
+    """Where the script's own exit code goes when a stage ends with `build_failure`; runners before 17 have none."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Contract:
+        """Read the contract.
+
+        Raises:
+            ContractBroken: a variable is missing or not a number.
+        """
+        return cls(
+            build_failure=_number(environment, "BUILD_FAILURE_EXIT_CODE"),
+            system_failure=_number(environment, "SYSTEM_FAILURE_EXIT_CODE"),
+            exit_code_file=environment.get("BUILD_EXIT_CODE_FILE"),
+        )
+
+    def forget_exit_code(self) -> None:
+        """Remove the code of an earlier sub-stage: the file is one for all, and a stale value would be believed."""
+        if self.exit_code_file is not None and os.path.exists(self.exit_code_file):
+            os.unlink(self.exit_code_file)
+
+    def script_failed(self, code: int) -> int:
+        """Leave the script's exit code for the runner and return the stage's own."""
+        if self.exit_code_file is not None:
+            # Integer only, first line: the runner turns anything else into an unknown failure.
+            with open(self.exit_code_file, "w", encoding="ascii") as file:
+                file.write(f"{code}\n")
+        return self.build_failure
+
+    def failed(self, error: DriverError) -> int:
+        """Return the exit code for an error of the driver."""
+        return self.build_failure if error.author_can_mend else self.system_failure
+
+
+def job_file_path(environment: Mapping[str, str]) -> str | None:
+    """Return where `config` left the job file, or None when it never came so far."""
+    return environment.get(JOB_FILE_VARIABLE) or None
+
+
+def required(environment: Mapping[str, str], name: str) -> str:
+    """Return a variable of the contract.
+
+    Raises:
+        ContractBroken: it is missing.
+    """
+    try:
+        return environment[name]
+    except KeyError:
+        _missing(name)
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    text = required(environment, name)
+    if not text.isdecimal():
+        raise ContractBroken(
+            f"The variable {name} is {text!r}, which is not an exit code.",
+            remedy="GitLab Runner sets it for every stage; check what starts this command.",
+        )
+    return int(text)
+
+
+def _missing(name: str) -> NoReturn:
+    raise ContractBroken(
+        f"The variable {name} is missing.",
+        why="GitLab Runner's custom executor sets it for every stage, since version 17.9 all of those used here.",
+        remedy="Let gitlab-runner run this command (runner-config.toml.example shows how), or upgrade the runner.",
+    )

@@ -1,0 +1,118 @@
+"""Find and read the settings of a tenant: built-in < `[defaults]` of driver.toml < tenants/NAME.toml."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass
+
+from executor.errors import SettingsInvalid
+from executor.settings import checks
+from executor.settings.model import Driver, Tenant
+from executor.settings.reader import Flat, Problem, TomlFile, build
+
+VERSION = 1
+
+
+_FIX = "The operator of this runner must correct the settings; `kaniko-driver validate` checks them all."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one stage needs: the driver's own settings and one tenant's."""
+
+    driver: Driver
+    tenant: Tenant
+
+
+def load(folder: str, tenant: str) -> Settings:
+    """Read driver.toml and one tenant's file.
+
+    Raises:
+        SettingsInvalid: no such tenant, an unreadable file, or mistakes: all of them are listed.
+    """
+    names = tenant_names(folder)
+    if tenant not in names:
+        near = difflib.get_close_matches(tenant, names, n=1)
+        raise SettingsInvalid(
+            f"There is no tenant {tenant!r} on this runner.",
+            why=f"Looked for {tenant}.toml in {folder}/tenants; "
+            + (f"there are: {', '.join(names)}." if names else "there are no tenants at all."),
+            remedy=(f"Did the operator mean {near[0]!r}? " if near else "")
+            + "The operator must correct `--tenant` in config_args of the runner's config.toml, or add the file.",
+        )
+    driver_file = _open(os.path.join(folder, "driver.toml"))
+    tenant_file = _open(os.path.join(folder, "tenants", f"{tenant}.toml"))
+    own, defaults = _read_driver(driver_file)
+    values: Flat = defaults | {("name",): tenant} | _read_tenant(tenant_file)
+    missing: list[tuple[str, ...]] = []
+    driver = build(Driver, own, missing)
+    settings = build(Tenant, values, missing)
+    problems = driver_file.problems + tenant_file.problems
+    if not problems:
+        problems = [
+            Problem(tenant_file.name, 0, f"{'.'.join(path)} is not set, and it has no default") for path in missing
+        ]
+    if not problems:
+        checks.check(settings, tenant_file)
+        problems = tenant_file.problems
+    if problems:
+        raise SettingsInvalid(
+            f"The settings of tenant {tenant!r} cannot be used.", why="\n".join(map(str, sorted(problems))), remedy=_FIX
+        )
+    return Settings(driver=driver, tenant=settings)
+
+
+def tenant_names(folder: str) -> list[str]:
+    """List the tenants that have a file.
+
+    Raises:
+        SettingsInvalid: the folder cannot be read.
+    """
+    try:
+        entries = os.listdir(os.path.join(folder, "tenants"))
+    except OSError as error:
+        raise SettingsInvalid(
+            "The settings of this runner's driver cannot be read.",
+            why=f"{error.filename}: {error.strerror}",
+            remedy="The operator must create the folder (config/ in kaniko-driver's repository is one to start from), "
+            "make it readable for gitlab-runner's user, or name another by `--settings`.",
+        ) from error
+    return sorted(entry.removesuffix(".toml") for entry in entries if re.fullmatch(r"[a-z0-9-]{1,40}\.toml", entry))
+
+
+def _open(path: str) -> TomlFile:
+    try:
+        if os.stat(path).st_mode & 0o022:
+            raise SettingsInvalid(
+                f"{path} can be changed by other users than its owner and is not trusted.",
+                remedy=f"The operator must run: chmod go-w {path}",
+            )
+        with open(path, encoding="utf-8") as file:
+            return TomlFile(path, file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error}"
+        raise SettingsInvalid("The driver's settings cannot be read.", why=f"{path}: {reason}", remedy=_FIX) from error
+
+
+def _read_driver(file: TomlFile) -> tuple[Flat, Flat]:
+    table = dict(file.table)
+    _check_version(file, table)
+    defaults = table.pop("defaults", {})
+    if not isinstance(defaults, dict):
+        file.complain(("defaults",), "defaults is a table of tables: write [defaults.images] and so on")
+        defaults = {}
+    return file.flat(Driver, table), file.flat(Tenant, defaults, inside=("defaults",))
+
+
+def _read_tenant(file: TomlFile) -> Flat:
+    table = dict(file.table)
+    _check_version(file, table)
+    return file.flat(Tenant, table)
+
+
+def _check_version(file: TomlFile, table: dict[str, object]) -> None:
+    found = table.pop("version", None)
+    if found != VERSION and not file.problems:
+        file.complain(("version",), f"version = {VERSION} must stand at the top; found {found!r}")

@@ -1,0 +1,186 @@
+"""Every setting there is: its type, default, and for whom and why it exists.
+
+The tables of a tenant file mirror these classes. `[defaults.…]` in driver.toml takes the same tables for all tenants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Literal
+
+from executor.settings.units import Bytes, Cpu, Duration
+
+
+def setting(what: str, default: Any = MISSING) -> Any:
+    """Declare a setting: `what` it means, for the reference; without `default` it is required."""
+    if default is MISSING:
+        return field(metadata={"what": what})
+    return field(default=default, metadata={"what": what})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Where the tenant's pods run, and as whom the driver speaks to the API server."""
+
+    namespace: str = setting("The tenant's own namespace; no other tenant may share it.")
+    kubeconfig: str = setting(
+        "Kubeconfig with rights in this namespace only. Empty: the service account of the runner's own pod.", ""
+    )
+    context: str = setting("Context of that kubeconfig. Empty: its current one.", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toleration:
+    """A taint of the tenant's nodes that its pods put up with; the fields of core/v1 Toleration."""
+
+    key: str = setting("The taint's key.")
+    operator: Literal["Equal", "Exists"] = setting("How `value` is compared.", "Equal")
+    value: str = setting("The taint's value.", "")
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = setting("Empty: all effects.", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nodes:
+    """The nodes that belong to the tenant. Pods require them; without a match they do not run elsewhere."""
+
+    labels: dict[str, tuple[str, ...]] = setting("Node label -> allowed values; a node must match every label.")
+    tolerations: tuple[Toleration, ...] = setting("Taints that keep other tenants' pods off these nodes.", ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The images of a job pod. Pin them: a new Kaniko may change all cache keys at once."""
+
+    kaniko: str = setting("Kaniko's debug image (the one with a shell), for the build container.")
+    helper: str = setting("GitLab Runner's helper image, of the runner's own version.")
+    tools: str = setting("Any image with a static busybox at /bin/busybox.", "docker.io/library/busybox:1.37-musl")
+    cache_registry: str = setting("Distribution v3, serves the layer cache in the pod.", "docker.io/library/registry:3")
+    allowed: tuple[str, ...] = setting(
+        "Patterns (`*` matches anything) of images that a job may name in `image:` beside Kaniko's. Empty: none.", ()
+    )
+    pull_policy: Literal["always", "if-not-present", "never"] = setting("For all images of the pod.", "if-not-present")
+    pull_secrets: tuple[str, ...] = setting("Secrets of the namespace with logins for pulling these images.", ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Requests and limits of one container; what a node must have free, and what the container may use at most."""
+
+    cpu_request: Cpu = setting("CPU kept free for it.")
+    cpu_limit: Cpu = setting("CPU it may use.")
+    memory_request: Bytes = setting("Memory kept free for it.")
+    memory_limit: Bytes = setting("Memory above which it is killed.")
+    ephemeral_storage_request: Bytes = setting("Node disk kept free for it.")
+    ephemeral_storage_limit: Bytes = setting("Node disk above which the pod is evicted.")
+
+
+def _resources(cpu: str, memory: str, disk: str) -> Resources:
+    """Each argument is `request limit`."""
+    cpus, memories, disks = cpu.split(), memory.split(), disk.split()
+    return Resources(
+        cpu_request=Cpu.parse(cpus[0]),
+        cpu_limit=Cpu.parse(cpus[1]),
+        memory_request=Bytes.parse(memories[0]),
+        memory_limit=Bytes.parse(memories[1]),
+        ephemeral_storage_request=Bytes.parse(disks[0]),
+        ephemeral_storage_limit=Bytes.parse(disks[1]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Containers:
+    """The containers of a job pod. Their sum is what one job takes of the tenant's nodes and quota."""
+
+    build: Resources = setting("Kaniko and the author's scripts.", _resources("1 2", "2Gi 4Gi", "10Gi 20Gi"))
+    helper: Resources = setting("git, caches, artifacts.", _resources("100m 1", "128Mi 512Mi", "512Mi 2Gi"))
+    cache_registry: Resources = setting("The layer cache.", _resources("50m 1", "64Mi 256Mi", "64Mi 256Mi"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volumes:
+    """Upper bounds of the pod's shared volumes; they count as ephemeral storage of the node."""
+
+    builds: Bytes = setting("/builds: the clone and the build context.", Bytes.parse("10Gi"))
+    cache: Bytes = setting("/cache: archives of `cache:` while they are packed.", Bytes.parse("2Gi"))
+    output: Bytes = setting(
+        "What one sub-stage may print; the rest is dropped, with a line that says so.", Bytes.parse("1Gi")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long the driver waits for what."""
+
+    start: Duration = setting("From the pod's creation until it accepts scripts.", Duration.parse("10m"))
+    idle: Duration = setting("A pod without any script ends itself after this.", Duration.parse("15m"))
+    stop_grace: Duration = setting("From TERM to KILL when a job is cancelled.", Duration.parse("10s"))
+    connection: Duration = setting(
+        "How long the API server or the node may be out of reach under a running script.", Duration.parse("5m")
+    )
+    after_job: Duration = setting(
+        "What after_script and uploads may take after the job's own time-out.", Duration.parse("20m")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """The layer cache in S3."""
+
+    mode: Literal["read-write", "off"] = setting("`off`: every build is cold.", "off")
+    bucket: str = setting("Bucket; shared ones need a policy for each prefix.", "")
+    prefix: str = setting("Path in the bucket above `<tenant>/<generation>`.", "layer-cache")
+    region: str = setting("Region of the bucket; any word where the server has none.", "us-east-1")
+    endpoint: str = setting("URL of the S3 server. Empty: AWS.", "")
+    path_style: bool = setting("Bucket in the path and not in the host name; most servers but AWS.", default=False)
+    secret: str = setting("Secret of the namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", "")
+    generation: Duration = setting(
+        "After this the cache starts anew, so that old generations can be expired whole.", Duration.parse("336h")
+    )
+    port: int = setting("Port of the cache registry on the pod's loopback address.", 5407)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """Registries that builds pull from and push to."""
+
+    logins_file: str = setting(
+        "A docker config.json on the runner's host with the tenant's logins, readable by its owner only.", ""
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kaniko:
+    """Flags of `/kaniko/executor` beyond the driver's own."""
+
+    flags: tuple[str, ...] = setting("Added before the author's flags, which win.", ())
+    locked_flags: tuple[str, ...] = setting("Added after the author's flags, so that they win.", ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """All that the driver knows of one tenant: one file."""
+
+    name: str
+    cluster: Cluster
+    nodes: Nodes
+    images: Images
+    resources: Containers
+    volumes: Volumes
+    timeouts: Timeouts
+    cache: Cache
+    registry: Registry
+    kaniko: Kaniko
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """The operator log."""
+
+    file: str = setting("JSON lines are appended here. Empty: no log.", "/var/log/kaniko-driver/driver.jsonl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """driver.toml without its `[defaults]`."""
+
+    log: Log

@@ -1,0 +1,88 @@
+"""Values that carry their unit: Kubernetes quantities and durations.
+
+Source of the quantity syntax: k8s.io/apimachinery/pkg/api/resource/quantity.go.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+_QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<suffix>m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|)")
+_FACTORS = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTP", 1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTP", 1)},
+}
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def _amount(text: str) -> Decimal:
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no Kubernetes quantity such as 500m, 2 or 4Gi")
+    return Decimal(match["number"]) * _FACTORS[match["suffix"]]
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """An amount of CPU as Kubernetes writes it: `500m`, `2`, `1.5`."""
+
+    text: str
+    cores: Decimal
+
+    @classmethod
+    def parse(cls, text: str) -> Cpu:
+        """Parse a quantity.
+
+        Raises:
+            ValueError: it is no quantity, zero, or has a unit of bytes.
+        """
+        cores = _amount(text)
+        if not cores or text[-1] not in "m0123456789":
+            raise ValueError(f"{text!r} is no amount of CPU such as 500m or 2")
+        return cls(text, cores)
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """An amount of memory or storage as Kubernetes writes it: `512Mi`, `4Gi`, `1000000`."""
+
+    text: str
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Bytes:
+        """Parse a quantity.
+
+        Raises:
+            ValueError: it is no quantity, zero, or in thousandths (`400m` would be 0.4 byte).
+        """
+        count = _amount(text)
+        if count < 1 or text.endswith("m"):
+            raise ValueError(f"{text!r} is no amount of bytes such as 512Mi or 4Gi")
+        return cls(text, int(count))
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A time span as Go writes it, in whole seconds: `90s`, `5m`, `1h30m`."""
+
+    text: str
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Parse a time span.
+
+        Raises:
+            ValueError: it is none, or zero.
+        """
+        match = _DURATION.fullmatch(text)
+        hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+        total = 3600 * hours + 60 * minutes + seconds
+        if not total:
+            raise ValueError(f"{text!r} is no time span such as 90s, 5m or 1h30m")
+        return cls(text, total)

@@ -1,0 +1,70 @@
+"""cleanup: delete the job pod of this attempt, and a few leftovers of the same tenant.
+
+Never fails a job, never waits for the kubelet, and works when nothing was made. Its stderr goes to the runner's own log.
+The attempt label decides and never the job id: another live attempt of the same job must survive.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from executor.cluster.api import Api
+from executor.errors import DriverError
+from executor.pod import names
+
+if TYPE_CHECKING:
+    from executor.job import Job
+    from executor.journal import Journal
+
+_SWEEP_AT_MOST = 5
+_LISTED_AT_MOST = 200
+_LANDING_SECONDS = 5.0
+"""How long a create that was in flight when `prepare` was killed may take to appear."""
+
+
+def cleanup(job: Job, journal: Journal, *, intent: str) -> int:
+    """Carry out the stage; `intent` is the mark that `prepare` leaves while a create is in flight."""
+    try:
+        api = Api(job.connection, on_retry=lambda error: journal.warning("API request tried again", reason=str(error)))
+        found = api.delete_pod(job.pod)
+        if not found and os.path.exists(intent):
+            found = _delete_when_it_lands(api, job)
+        journal.info("pod deleted" if found else "no pod to delete")
+        _sweep(api, job, journal)
+    except DriverError as error:
+        # What is left has a deadline of its own, and the next cleanup of this tenant finds it by its annotation.
+        journal.error("cleanup left something behind", exception=error)
+    return 0
+
+
+def _delete_when_it_lands(api: Api, job: Job) -> bool:
+    pod = {"metadata": {"resourceVersion": "0"}}
+    end = time.monotonic() + _LANDING_SECONDS
+    while (left := end - time.monotonic()) > 0:
+        for _ in api.watch_pod(job.pod, resource_version=pod["metadata"]["resourceVersion"], seconds=left):
+            return api.delete_pod(job.pod)
+    return False
+
+
+def _sweep(api: Api, job: Job, journal: Journal) -> None:
+    """Delete further pods of this attempt, and expired ones of any attempt."""
+    now = time.time()
+    swept = 0
+    for metadata in api.list_pod_metadata(f"{names.TENANT_LABEL}={job.tenant}", limit=_LISTED_AT_MOST):
+        if metadata["name"] == job.pod or metadata.get("deletionTimestamp") or swept >= _SWEEP_AT_MOST:
+            continue
+        if _of_attempt(metadata, job.attempt) or _expired(metadata, now):
+            api.delete_pod(metadata["name"])
+            swept += 1
+            journal.info("leftover deleted", leftover=metadata["name"])
+
+
+def _of_attempt(metadata: dict[str, Any], attempt: str) -> bool:
+    return (metadata.get("labels") or {}).get(names.ATTEMPT_LABEL) == attempt
+
+
+def _expired(metadata: dict[str, Any], now: float) -> bool:
+    stamp = (metadata.get("annotations") or {}).get(names.DEADLINE_ANNOTATION, "")
+    return stamp.isdecimal() and int(stamp) < now

@@ -1,0 +1,148 @@
+"""config: resolve everything once, write the job file, print the contract's JSON.
+
+The job response and the settings are trusted; `CUSTOM_ENV_*` is not even read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from executor import __version__
+from executor.cache import generation
+from executor.cluster import kubeconfig
+from executor.errors import SettingsInvalid
+from executor.job import Job
+from executor.pod import names
+from executor.pod.image import choose_image
+from executor.pod.logins import merged_logins
+from executor.pod.manifest import PodRequest, render
+from executor.runner.contract import JOB_FILE_VARIABLE, required
+from executor.runner.response import JobResponse, read_job_response
+from executor.settings.load import Settings, load
+
+if TYPE_CHECKING:
+    from executor.journal import Journal
+    from executor.settings.model import Tenant
+    from executor.stages.joblog import JobLog
+
+_DELETE_SLACK = 600
+
+
+def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
+    """Carry out the stage.
+
+    Args:
+        folder: of the settings.
+        tenant: name of the tenant whose runner this is.
+        journal: operator log; its file is known once the settings are.
+        log: job log.
+
+    Raises:
+        SettingsInvalid: unknown tenant, or settings that cannot be used.
+        CredentialsInvalid: no way to the cluster.
+        JobRefused: the job asks for what its tenant does not allow.
+    """
+    settings = load(folder, tenant)
+    journal.path = settings.driver.log.file or None
+    response = read_job_response(required(os.environ, "JOB_RESPONSE_FILE"))
+    # The runner's temporary folder of this attempt: private to its user, removed by the runner.
+    private = os.path.dirname(os.path.abspath(os.environ["JOB_RESPONSE_FILE"]))
+    job = resolve(settings, response, private=private, now=time.time())
+    path = os.path.join(private, "kaniko-driver.json")
+    job.write(path)
+    journal.bind(job=job.id, tenant=job.tenant, pod=job.pod)
+    journal.info("configured", project=response.project_path, image=job.manifest["spec"]["containers"][1]["image"])
+    if journal.complaint:
+        log.say(f"the operator log cannot be written ({journal.complaint}); the operator should correct [log] file")
+    json.dump(answer(job, path), sys.stdout)
+    return 0
+
+
+def resolve(settings: Settings, response: JobResponse, *, private: str, now: float) -> Job:
+    """Put settings and job together; `private` is a folder for credentials, `now` Unix time."""
+    tenant = settings.tenant
+    image = choose_image(response, tenant)
+    attempt, pod = names.attempt_id(), names.pod_name(response.id)
+    connection = kubeconfig.connect(
+        path=tenant.cluster.kubeconfig,
+        context=tenant.cluster.context,
+        namespace=tenant.cluster.namespace,
+        folder=private,
+    )
+    deadline = response.timeout + tenant.timeouts.after_job.seconds
+    number = generation.generation(tenant.name, now, tenant.cache.generation.seconds)
+    manifest = render(
+        tenant,
+        PodRequest(
+            name=pod,
+            attempt=attempt,
+            job_id=response.id,
+            project_id=response.project_id,
+            annotations=_gitlab_annotations(response),
+            build_image=image.name,
+            cache_prefix=generation.prefix(tenant.cache.prefix, tenant.name, number),
+            deadline=deadline,
+            delete_after=int(now) + tenant.timeouts.start.seconds + deadline + _DELETE_SLACK,
+        ),
+    )
+    return Job(
+        id=response.id,
+        tenant=tenant.name,
+        pod=pod,
+        attempt=attempt,
+        connection=connection,
+        manifest=manifest,
+        logins=merged_logins(_logins_file(tenant), response.logins),
+        build_shell=image.shell,
+        output_limit=tenant.volumes.output.count,
+        start_timeout=tenant.timeouts.start.seconds,
+        stop_grace=tenant.timeouts.stop_grace.seconds,
+        connection_timeout=tenant.timeouts.connection.seconds,
+        journal=settings.driver.log.file,
+        notes=image.notes,
+    )
+
+
+def answer(job: Job, path: str) -> dict[str, object]:
+    """Make what the runner reads from stdout (executors/custom/api/config.go)."""
+    return {
+        "driver": {"name": "kaniko-driver", "version": f"v{__version__}"},
+        "hostname": job.pod,
+        "builds_dir": names.BUILDS_FOLDER,
+        "cache_dir": names.CACHE_FOLDER,
+        "builds_dir_is_shared": False,
+        "shell": "bash",
+        "job_env": {JOB_FILE_VARIABLE: path},
+    }
+
+
+def _logins_file(tenant: Tenant) -> str:
+    path = tenant.registry.logins_file
+    if not path:
+        return ""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(
+            "The tenant's registry logins cannot be read.",
+            why=f"{path}: {type(error).__name__}",
+            remedy="The operator must correct registry.logins_file.",
+        ) from error
+
+
+def _gitlab_annotations(response: JobResponse) -> dict[str, str]:
+    """Say of which job the pod is, in the words of GitLab's own executor."""
+    return {
+        "project.runner.gitlab.com/id": str(response.project_id),
+        "project.runner.gitlab.com/path": response.project_path,
+        "job.runner.gitlab.com/id": str(response.id),
+        "job.runner.gitlab.com/name": response.name,
+        "job.runner.gitlab.com/ref": response.ref,
+        "job.runner.gitlab.com/sha": response.sha,
+        "job.runner.gitlab.com/timeout": f"{response.timeout}s",
+    }

@@ -1,0 +1,104 @@
+"""From a stage's arguments and environment to its one function; imports that one stage and no other."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from executor.errors import ContractBroken
+from executor.job import Job
+from executor.runner.contract import job_file_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.journal import Journal
+    from executor.runner.contract import Contract
+    from executor.stages.joblog import JobLog
+
+    Stage = Callable[[Contract, Journal, JobLog], int]
+
+DEFAULT_SETTINGS = "/etc/kaniko-driver"
+
+
+def stage(name: str, arguments: list[str]) -> Stage:
+    """Return what carries out a stage."""
+    stages: dict[str, Callable[..., int]] = {"config": _config, "prepare": _prepare, "run": _run, "cleanup": _cleanup}
+    return lambda contract, journal, log: stages[name](arguments, contract, journal, log)
+
+
+def _config(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -> int:
+    from executor.stages.config import config
+
+    folder, tenant = _options(arguments)
+    journal.bind(tenant=tenant)
+    return config(folder, tenant, journal, log)
+
+
+def _prepare(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -> int:
+    _nothing_more(arguments)
+    job, intent = _job(journal)
+    from executor.stages.prepare import prepare
+
+    return prepare(job, journal, log, intent=intent)
+
+
+def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog) -> int:
+    if len(arguments) != 2:  # noqa: PLR2004 - what the runner appends
+        raise ContractBroken(
+            f"`kaniko-driver run` takes a script and a sub-stage, not {len(arguments)} arguments.",
+            remedy='In the runner\'s config.toml it must be: run_args = ["run"]',
+        )
+    job, _intent = _job(journal)
+    from executor.stages.run import run
+
+    return run(job, contract, journal, log, script_file=arguments[0], sub_stage=arguments[1])
+
+
+def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) -> int:
+    _nothing_more(arguments)
+    if job_file_path(os.environ) is None:
+        # `config` failed, so nothing was made.
+        return 0
+    job, intent = _job(journal)
+    from executor.stages.cleanup import cleanup
+
+    return cleanup(job, journal, intent=intent)
+
+
+def _job(journal: Journal) -> tuple[Job, str]:
+    path = job_file_path(os.environ)
+    if path is None:
+        raise ContractBroken(
+            "This stage does not know its job: `config` has not run, or its output did not reach it.",
+            remedy='In the runner\'s config.toml, config_exec and config_args must start "kaniko-driver config"; '
+            "runner-config.toml.example shows how.",
+        )
+    job = Job.read(path)
+    journal.path = job.journal or None
+    journal.bind(job=job.id, tenant=job.tenant, pod=job.pod)
+    return job, os.path.join(os.path.dirname(path), "kaniko-driver.creating")
+
+
+def _options(arguments: list[str]) -> tuple[str, str]:
+    """Read `--settings FOLDER --tenant NAME`, each also with `=`."""
+    given = {"--settings": DEFAULT_SETTINGS, "--tenant": ""}
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for option, value in zip(words[::2], [*words[1::2], ""], strict=False):
+        if option not in given or not value:
+            raise ContractBroken(
+                f"`kaniko-driver config` does not know {option!r}, or it lacks a value.",
+                remedy='In the runner\'s config.toml: config_args = ["config", "--settings", FOLDER, "--tenant", NAME]',
+            )
+        given[option] = value
+    if not given["--tenant"]:
+        raise ContractBroken(
+            "`kaniko-driver config` was not told whose runner this is.",
+            remedy='In the runner\'s config.toml: config_args = ["config", "--tenant", NAME]',
+        )
+    return given["--settings"], given["--tenant"]
+
+
+def _nothing_more(arguments: list[str]) -> None:
+    if arguments:
+        raise ContractBroken(f"This stage takes no arguments; given: {' '.join(arguments)}")

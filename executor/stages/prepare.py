@@ -1,0 +1,171 @@
+"""prepare: start the job pod, and return once both containers accept scripts.
+
+On any failure, and on SIGTERM, what was created is deleted again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from executor.cluster.api import Api
+from executor.diagnosis import cause
+from executor.errors import ClusterRefused, ClusterUnreachable, DriverError, PodNotStarted, PodRejected
+from executor.pod import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from executor.job import Job
+    from executor.journal import Journal
+    from executor.stages.joblog import JobLog
+
+_IMAGE_GRACE = 30.0
+"""Seconds for which a failing pull may be a registry's hiccup."""
+_GONE = 410
+
+
+def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
+    """Carry out the stage.
+
+    Args:
+        job: as `config` resolved it.
+        journal: operator log.
+        log: job log.
+        intent: path of a mark that exists while a create may be in flight; `cleanup` looks at it.
+
+    Raises:
+        PodRejected: the API server refused the manifest.
+        PodNotStarted: it was accepted and did not become ready within `start_timeout` seconds, or never will.
+    """
+    for note in job.notes:
+        log.say(note)
+    started = time.monotonic()
+    api = Api(job.connection, on_retry=lambda error: journal.warning("API request tried again", reason=str(error)))
+    with _deleted_on_failure(api, job, journal):
+        pod = _create(api, job, intent)
+        journal.info("pod created")
+        pod = _await_ready(api, job, pod, log)
+    seconds = time.monotonic() - started
+    node = pod["spec"].get("nodeName", "")
+    journal.info("pod ready", seconds=round(seconds, 2), node=node)
+    log.say(f"pod {job.connection.namespace}/{job.pod} is ready on node {node} after {seconds:.1f} s")
+    return 0
+
+
+def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:
+    with open(intent, "w", encoding="ascii") as mark:
+        mark.write(job.pod)
+    try:
+        pod = api.create_pod(job.manifest)
+    except ClusterRefused as refused:
+        raise PodRejected(
+            "The cluster refused the job pod.",
+            why=refused.why,
+            remedy=_remedy_for_refusal(refused),
+        ) from refused
+    os.unlink(intent)
+    return pod
+
+
+def _remedy_for_refusal(refused: ClusterRefused) -> str:
+    if "exceeded quota" in refused.why:
+        return "The tenant's quota is used up by other jobs: run it again when they have ended, or ask the operator for more."
+    return refused.remedy or "The operator of this runner must correct what the message names."
+
+
+def _await_ready(api: Api, job: Job, pod: dict[str, Any], log: JobLog) -> dict[str, Any]:
+    waiting = _Waiting(log)
+    end = time.monotonic() + job.start_timeout
+    while (left := end - time.monotonic()) > 0:
+        try:
+            for state in _states(api, job, pod, left):
+                if is_ready(state):
+                    return state
+                waiting.look_at(state)
+        except ClusterRefused as refused:
+            if refused.status != _GONE:
+                raise
+        except ClusterUnreachable:
+            # The next read of the pod tries several times, and fails with words.
+            pass
+        current = api.get_pod(job.pod)
+        if current is None:
+            raise _not_started(cause.of_lost_pod(None, names.BUILD))
+        pod = current
+    raise waiting.timed_out(api, job)
+
+
+def _states(api: Api, job: Job, pod: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
+    yield pod
+    yield from api.watch_pod(job.pod, resource_version=pod["metadata"]["resourceVersion"], seconds=seconds)
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Tell whether both containers run and the tools are in place; the layer cache need not be up yet."""
+    tools = cause.container_state(pod, names.TOOLS).get("terminated") or {}
+    running = all("running" in cause.container_state(pod, name) for name in (names.BUILD, names.HELPER))
+    return running and tools.get("exitCode") == 0
+
+
+class _Waiting:
+    """Says why the pod is not ready, once and on change, and gives up where waiting cannot help."""
+
+    def __init__(self, log: JobLog) -> None:
+        self._log = log
+        self._last: cause.Diagnosis | None = None
+        self._image_fails_since: float | None = None
+
+    def look_at(self, pod: dict[str, Any]) -> None:
+        found = cause.of_waiting_pod(pod)
+        if found is None:
+            self._image_fails_since = None
+            return
+        if found.final or self._image_failed_for_good(found):
+            raise _not_started(found)
+        if self._last is None or found.what != self._last.what:
+            self._log.say(f"waiting: {found.what}\n  {found.why}")
+        self._last = found
+
+    def _image_failed_for_good(self, found: cause.Diagnosis) -> bool:
+        if found.category != "image":
+            self._image_fails_since = None
+            return False
+        self._image_fails_since = self._image_fails_since or time.monotonic()
+        return time.monotonic() - self._image_fails_since > _IMAGE_GRACE
+
+    def timed_out(self, api: Api, job: Job) -> DriverError:
+        """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""
+        if self._last is not None:
+            return _not_started(self._last)
+        warnings = ""
+        with contextlib.suppress(DriverError):
+            warnings = "\n".join(
+                f"{event.get('reason')}: {event.get('message')}"
+                for event in api.events_of(job.pod)
+                if event.get("type") == "Warning"
+            )
+        return PodNotStarted(
+            f"The job pod did not become ready within {job.start_timeout} s.",
+            why=warnings,
+            remedy="The operator must look at the pod's node; timeouts.start is how long the driver waits.",
+        )
+
+
+def _not_started(found: cause.Diagnosis) -> PodNotStarted:
+    return PodNotStarted(f"The job pod did not start. {found.what}", why=found.why, remedy=found.remedy)
+
+
+@contextlib.contextmanager
+def _deleted_on_failure(api: Api, job: Job, journal: Journal) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        try:
+            api.delete_pod(job.pod)
+        except DriverError as error:
+            # `cleanup` follows, and tries again.
+            journal.warning("the pod could not be deleted", reason=str(error))
+        raise

@@ -1,0 +1,136 @@
+"""run: one script in the pod, followed to its last byte, with its exact exit code.
+
+Imports neither the full client nor, unless something breaks, an HTTP client: this stage runs up to thirteen times a job.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from executor.cluster import credentials
+from executor.cluster.script import Fate, Order, Script, Surroundings
+from executor.cluster.stream import ExecStream
+from executor.diagnosis import cause
+from executor.errors import Cancelled, PodLost
+from executor.pod import names
+from executor.runner import substages
+
+if TYPE_CHECKING:
+    from executor.job import Job
+    from executor.journal import Journal
+    from executor.pod.control import Exited
+    from executor.runner.contract import Contract
+    from executor.stages.joblog import JobLog
+
+# As the built-in executor: its helper sets 0000, the build keeps what it has. Modes are part of Kaniko's cache keys.
+_HELPER_UMASK, _BUILD_UMASK = "0000", "0022"
+
+
+class _RunnerGone(BaseException):
+    """The process that started this stage has ended; nobody will call `cleanup`."""
+
+
+def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_file: str, sub_stage: str) -> int:
+    """Carry out the stage.
+
+    Returns:
+        The stage's exit code; the script's own is left in BUILD_EXIT_CODE_FILE.
+
+    Raises:
+        PodLost, ScriptLost, ClusterUnreachable, ClusterRefused: see `Script.run`.
+    """
+    contract.forget_exit_code()
+    helper = substages.runs_in_helper(sub_stage)
+    journal.bind(sub_stage=sub_stage)
+    if not substages.is_known(sub_stage):
+        journal.warning("unknown sub-stage; it runs in the build container")
+    with open(script_file, "rb") as file:
+        order = Order(
+            stage=names.stage_id(sub_stage),
+            script=file.read(),
+            logins=b"" if helper else job.logins.encode(),
+            shell="bash" if helper else job.build_shell,
+            output_limit=job.output_limit,
+            umask=_HELPER_UMASK if helper else _BUILD_UMASK,
+        )
+    surroundings = _surroundings(job, journal, log, helper=helper)
+    script = Script(order, surroundings, connection_timeout=job.connection_timeout)
+    try:
+        ended = script.run()
+    except Cancelled:
+        return _stop(script, job, contract, log)
+    except (_RunnerGone, BrokenPipeError):
+        _abandon(script, job, journal)
+        return contract.system_failure
+    return _finish(ended, contract, journal, log)
+
+
+def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> Surroundings:
+    context = credentials.tls_context(job.connection)
+    container, other = (names.HELPER, names.BUILD) if helper else (names.BUILD, names.HELPER)
+    parent = os.getppid()
+
+    def open_in(name: str, command: list[str]) -> ExecStream:
+        return ExecStream(job.connection, context, pod=job.pod, container=name, command=command)
+
+    def look() -> Fate:
+        # Imported here: only a lost connection needs it.
+        from executor.cluster.api import Api
+
+        api = Api(job.connection)
+        pod = api.get_pod(job.pod)
+        if pod is not None and "running" in cause.container_state(pod, container):
+            return Fate.RUNNING
+        if pod is not None and "running" in cause.container_state(pod, other):
+            return Fate.ENDED
+        raise _pod_lost(cause.of_lost_pod(pod, container))
+
+    def tick() -> None:
+        # A runner that was killed leaves its stages running, and nobody calls `cleanup` for them.
+        if os.getppid() != parent:
+            raise _RunnerGone
+
+    return Surroundings(
+        open=lambda command: open_in(container, command),
+        open_elsewhere=lambda command: open_in(other, command),
+        look=look,
+        sink=log.script_output,
+        say=log.say,
+        tick=tick,
+        note=lambda event, reason: journal.warning(event, reason=reason),
+    )
+
+
+def _finish(ended: Exited, contract: Contract, journal: Journal, log: JobLog) -> int:
+    journal.info("script ended", code=ended.code, bytes=ended.size, peak_memory=ended.peak, oom_kills=ended.oom_kills)
+    if ended.full:
+        log.say("the script printed more than its output limit (volumes.output of the tenant); the rest was dropped")
+    if ended.oom_kills:
+        log.say(
+            f"the kernel killed {ended.oom_kills} process(es) of this script because the container reached its memory "
+            "limit; use less memory, or ask the operator of this runner for a higher limit"
+        )
+    return contract.script_failed(ended.code) if ended.code else 0
+
+
+def _stop(script: Script, job: Job, contract: Contract, log: JobLog) -> int:
+    """Cancelled, or timed out: the script ends, the pod stays, since after_script may follow."""
+    ended = script.stop(grace=job.stop_grace)
+    if ended is None:
+        log.say("the script could not be stopped in time; it ends with its pod")
+        return contract.system_failure
+    return contract.script_failed(ended.code or 1)
+
+
+def _abandon(script: Script, job: Job, journal: Journal) -> None:
+    """Leave nothing behind when the runner is gone."""
+    from executor.cluster.api import Api
+
+    journal.warning("the runner is gone; stopping the script and deleting the pod")
+    script.stop(grace=0)
+    Api(job.connection).delete_pod(job.pod)
+
+
+def _pod_lost(found: cause.Diagnosis) -> PodLost:
+    return PodLost(found.what, why=found.why, remedy=found.remedy)

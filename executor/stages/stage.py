@@ -1,0 +1,64 @@
+"""What surrounds every stage: SIGTERM, the way from an error to words and an exit code, the operator log."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from executor.errors import Cancelled, DriverError
+from executor.journal import Journal
+from executor.runner.contract import Contract
+from executor.stages.joblog import JobLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+_NO_CONTRACT = 2
+"""Exit code where not even the runner's own codes are known; the number that it uses for system failures."""
+
+
+def listen_for_cancel() -> None:
+    """Turn the first SIGTERM into `Cancelled`, wherever the stage is; later ones do nothing.
+
+    Called before anything slow is imported: the runner may give up at any moment.
+    """
+    heard = False
+
+    def cancel(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        if not heard:
+            heard = True
+            raise Cancelled
+
+    signal.signal(signal.SIGTERM, cancel)
+    # A runner in a terminal: Ctrl-C goes to the whole process group.
+    signal.signal(signal.SIGINT, cancel)
+
+
+def carry_out(name: str, stage: Callable[[Contract, Journal, JobLog], int]) -> int:
+    """Run a stage and return its exit code; every error becomes words in the job log, none a traceback."""
+    log = JobLog()
+    journal = Journal(stage=name, process=os.getpid())
+    contract: Contract | None = None
+    try:
+        contract = Contract.read(os.environ)
+        return stage(contract, journal, log)
+    except Cancelled:
+        journal.info("cancelled")
+        log.say("cancelled by the runner")
+    except BrokenPipeError:
+        journal.warning("the runner no longer reads")
+    except DriverError as error:
+        journal.error("stage failed", exception=error, kind=type(error).__name__)
+        log.fail(error)
+        if contract is not None:
+            return contract.failed(error)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a job's author must never see a traceback
+        journal.error("stage failed unexpectedly", exception=error)
+        log.say(
+            f"An error in kaniko-driver itself ended the job: {type(error).__name__}.\n"
+            "This is no fault of the job. The operator finds the details in the driver's log and should report them."
+        )
+    return _NO_CONTRACT if contract is None else contract.system_failure
