@@ -58,6 +58,8 @@ class Job:
     """`bash` or `sh`: what runs the author's scripts."""
     output_limit: int
     """Bytes that one sub-stage may print."""
+    schedule_timeout: int
+    """All time-outs in seconds."""
     start_timeout: int
     stop_grace: int
     connection_timeout: int

@@ -107,6 +107,7 @@ def _volumes(tenant: Tenant) -> list[dict[str, Any]]:
         _empty("tools", sizeLimit=_TOOLS_SIZE),
         _empty("logins", medium="Memory", sizeLimit=_LOGINS_SIZE),
         _empty("registry-tmp", sizeLimit=_TOOLS_SIZE),
+        _empty("pulse", sizeLimit="1Mi"),
     ]
 
 
@@ -170,24 +171,26 @@ def _helper(tenant: Tenant) -> dict[str, Any]:
         "env": _environment({"KANIKO_DRIVER_CONTAINER": names.HELPER}),
         "resources": _resources(tenant.resources.helper),
         "securityContext": _context(user=0, capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL")),
-        "volumeMounts": _shared_mounts(),
+        "volumeMounts": [*_shared_mounts(), _mount("pulse", names.PULSE_FOLDER)],
     }
 
 
 def _cache_registry(tenant: Tenant, prefix: str) -> dict[str, Any]:
     cache = tenant.cache
-    start = 'printf %s "$LAYER_CACHE" > /tmp/config.yml && exec registry serve /tmp/config.yml'
     return {
         "name": names.CACHE_REGISTRY,
         "image": tenant.images.cache_registry,
-        "command": ["sh", "-c", start],
+        "command": programs.cache_registry_process(tenant.timeouts.idle.seconds),
         "env": [
             *_environment({"LAYER_CACHE": registry.configuration(cache, prefix), "OTEL_TRACES_EXPORTER": "none"}),
             *(_from_secret(name, cache.secret) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
         ],
         "resources": _resources(tenant.resources.cache_registry),
         "securityContext": _context(user=65534) | {"readOnlyRootFilesystem": True, "runAsNonRoot": True},
-        "volumeMounts": [_mount("registry-tmp", "/tmp")],  # noqa: S108 - a path in the container, its own volume
+        "volumeMounts": [
+            _mount("registry-tmp", "/tmp"),  # noqa: S108 - a path in the container, its own volume
+            _mount("pulse", names.PULSE_FOLDER) | {"readOnly": True},
+        ],
     }
 
 

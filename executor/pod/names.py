@@ -23,6 +23,7 @@ CACHE_FOLDER = "/cache"
 TOOLS_FOLDER = "/driver/tools"
 STAGES_FOLDER = "/driver/stages"
 LOGINS_FOLDER = "/driver/logins"
+PULSE_FOLDER = "/driver/pulse"
 
 _LABEL_LENGTH = 63  # k8s.io/apimachinery/pkg/util/validation: LabelValueMaxLength, DNS1123LabelMaxLength
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own suffixes: no vowels, no look-alikes

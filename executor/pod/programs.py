@@ -29,6 +29,11 @@ def first_process(idle_seconds: int) -> list[str]:
     return ["sh", "-c", f"{wait}; exec {' '.join(_SUPERVISOR)} idle {idle_seconds}"]
 
 
+def cache_registry_process(idle_seconds: int) -> list[str]:
+    """Make the command of the cache registry; needs a shell, and `registry` on PATH."""
+    return ["sh", "-c", _read("cache-registry"), "cache-registry", str(max(1, idle_seconds // 60))]
+
+
 def run_command(*, stage: str, payload: bytes, logins: int, shell: str, output_limit: int, umask: str) -> list[str]:
     """Start a script that comes on stdin: `logins` bytes of registry logins, then the script."""
     digest = sha256(payload).hexdigest()

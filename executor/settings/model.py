@@ -111,7 +111,8 @@ class Volumes:
 class Timeouts:
     """How long the driver waits for what."""
 
-    start: Duration = setting("From the pod's creation until it accepts scripts.", Duration.parse("10m"))
+    schedule: Duration = setting("From the pod's creation until a node takes it.", Duration.parse("10m"))
+    start: Duration = setting("From then, pulling images included, until it accepts scripts.", Duration.parse("10m"))
     idle: Duration = setting("A pod without any script ends itself after this.", Duration.parse("15m"))
     stop_grace: Duration = setting("From TERM to KILL when a job is cancelled.", Duration.parse("10s"))
     connection: Duration = setting(

@@ -60,7 +60,7 @@ class TomlFile:
                 near = difflib.get_close_matches(key, hints, n=1)
                 known = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(hints))}"
                 self.complain(here, f"unknown key {'.'.join(here)!r}; {known}")
-            elif is_dataclass(hints[key]):
+            elif is_table(hints[key]):
                 if isinstance(value, dict):
                     values |= self.flat(_class(hints[key]), value, (*prefix, key), inside)
                 else:
@@ -71,6 +71,11 @@ class TomlFile:
                 except ValueError as error:
                     self.complain(here, f"{'.'.join(here)}: {error}")
         return values
+
+
+def is_table(hint: Any) -> bool:
+    """Tell a table of settings from a single value; values with a unit are classes too."""
+    return is_dataclass(hint) and hint not in _UNITS
 
 
 def convert(hint: Any, value: Any) -> Any:
@@ -127,7 +132,7 @@ def build(model: type, values: Flat, missing: list[Path], prefix: Path = (), def
     for field in fields(model):
         path = (*prefix, field.name)
         preset = getattr(default, field.name) if default is not None else _default(field)
-        if is_dataclass(hints[field.name]):
+        if is_table(hints[field.name]):
             arguments[field.name] = build(_class(hints[field.name]), values, missing, path, preset)
         elif path in values:
             arguments[field.name] = values[path]

@@ -86,7 +86,7 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
             build_image=image.name,
             cache_prefix=generation.prefix(tenant.cache.prefix, tenant.name, number),
             deadline=deadline,
-            delete_after=int(now) + tenant.timeouts.start.seconds + deadline + _DELETE_SLACK,
+            delete_after=int(now) + tenant.timeouts.schedule.seconds + deadline + _DELETE_SLACK,
         ),
     )
     return Job(
@@ -99,6 +99,7 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         logins=merged_logins(_logins_file(tenant), response.logins),
         build_shell=image.shell,
         output_limit=tenant.volumes.output.count,
+        schedule_timeout=tenant.timeouts.schedule.seconds,
         start_timeout=tenant.timeouts.start.seconds,
         stop_grace=tenant.timeouts.stop_grace.seconds,
         connection_timeout=tenant.timeouts.connection.seconds,

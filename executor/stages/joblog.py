@@ -26,9 +26,9 @@ class JobLog:
         _write_all(_STDOUT, data)
 
     def say(self, text: str) -> None:
-        """Tell the developer something; each line names its speaker."""
+        """Tell the developer something; the first line names the speaker, further ones are indented."""
         start = "" if self._at_line_start else "\n"
-        lines = "".join(f"{_NAME}{line}\n" for line in text.splitlines() if line)
+        lines = _NAME + "\n  ".join(line for line in text.splitlines() if line) + "\n"
         self._at_line_start = True
         _write_all(_STDERR, memoryview((start + lines).encode("utf-8", "replace")))
 

@@ -38,7 +38,7 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
 
     Raises:
         PodRejected: the API server refused the manifest.
-        PodNotStarted: it was accepted and did not become ready within `start_timeout` seconds, or never will.
+        PodNotStarted: it was accepted and did not become ready in time, or never will.
     """
     for note in job.notes:
         log.say(note)
@@ -77,14 +77,17 @@ def _remedy_for_refusal(refused: ClusterRefused) -> str:
 
 
 def _await_ready(api: Api, job: Job, pod: dict[str, Any], log: JobLog) -> dict[str, Any]:
-    waiting = _Waiting(log)
-    end = time.monotonic() + job.start_timeout
-    while (left := end - time.monotonic()) > 0:
+    waiting = _Waiting(job, log)
+    while (left := waiting.seconds_left(pod)) > 0:
         try:
             for state in _states(api, job, pod, left):
-                if is_ready(state):
-                    return state
-                waiting.look_at(state)
+                pod = state
+                if is_ready(pod):
+                    return pod
+                waiting.look_at(pod)
+                if waiting.seconds_left(pod) > left:
+                    # A node took it: another budget, another watch.
+                    break
         except ClusterRefused as refused:
             if refused.status != _GONE:
                 raise
@@ -95,7 +98,7 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], log: JobLog) -> dict[s
         if current is None:
             raise _not_started(cause.of_lost_pod(None, names.BUILD))
         pod = current
-    raise waiting.timed_out(api, job)
+    raise waiting.timed_out(api)
 
 
 def _states(api: Api, job: Job, pod: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
@@ -111,14 +114,30 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 
 class _Waiting:
-    """Says why the pod is not ready, once and on change, and gives up where waiting cannot help."""
+    """Knows how long is left, says why the pod is not ready, once and on change, and gives up where waiting is vain."""
 
-    def __init__(self, log: JobLog) -> None:
+    def __init__(self, job: Job, log: JobLog) -> None:
+        self._job = job
         self._log = log
         self._last: cause.Diagnosis | None = None
         self._image_fails_since: float | None = None
+        self._created = time.monotonic()
+        self._scheduled: float | None = None
+
+    def seconds_left(self, pod: dict[str, Any]) -> float:
+        """Return what is left of the budget that applies to the pod's state."""
+        if self._scheduled is None and pod["spec"].get("nodeName"):
+            self._scheduled = time.monotonic()
+        if self._scheduled is None:
+            return self._created + self._job.schedule_timeout - time.monotonic()
+        return self._scheduled + self._job.start_timeout - time.monotonic()
 
     def look_at(self, pod: dict[str, Any]) -> None:
+        """Say what holds the pod up.
+
+        Raises:
+            PodNotStarted: it will never start.
+        """
         found = cause.of_waiting_pod(pod)
         if found is None:
             self._image_fails_since = None
@@ -136,7 +155,7 @@ class _Waiting:
         self._image_fails_since = self._image_fails_since or time.monotonic()
         return time.monotonic() - self._image_fails_since > _IMAGE_GRACE
 
-    def timed_out(self, api: Api, job: Job) -> DriverError:
+    def timed_out(self, api: Api) -> DriverError:
         """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""
         if self._last is not None:
             return _not_started(self._last)
@@ -144,14 +163,16 @@ class _Waiting:
         with contextlib.suppress(DriverError):
             warnings = "\n".join(
                 f"{event.get('reason')}: {event.get('message')}"
-                for event in api.events_of(job.pod)
+                for event in api.events_of(self._job.pod)
                 if event.get("type") == "Warning"
             )
-        return PodNotStarted(
-            f"The job pod did not become ready within {job.start_timeout} s.",
-            why=warnings,
-            remedy="The operator must look at the pod's node; timeouts.start is how long the driver waits.",
-        )
+        if self._scheduled is None:
+            what = f"No node took the job pod within {self._job.schedule_timeout} s (timeouts.schedule of the tenant)."
+        else:
+            what = (
+                f"The job pod did not become ready within {self._job.start_timeout} s (timeouts.start of the tenant)."
+            )
+        return PodNotStarted(what, why=warnings, remedy="The operator must look at the tenant's nodes.")
 
 
 def _not_started(found: cause.Diagnosis) -> PodNotStarted:
