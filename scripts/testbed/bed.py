@@ -1,4 +1,4 @@
-"""The bed as a whole: up, down, what runs. Each part is made where it is missing, so `up` may be repeated at any time."""
+"""The bed as a whole: up and down. Each part is made where it is missing, so `up` may be repeated at any time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from testbed import (
     tenants,
 )
 from testbed.process import Service
-from testbed.progress import Progress
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
     from testbed.layout import Node
+    from testbed.progress import Progress
 
 enter_namespace = network.enter
 in_node = nodes.in_node
@@ -74,15 +74,26 @@ def _prepare(progress: Progress) -> None:
     if not (to_build or rootfs.missing() or images.missing()):
         return
     with cache.lock(layout.CACHE / "lock", progress, "filling the cache"):
-        if to_build:
-            go = packages.ensure_go(progress)
-            for program in programs.missing():
-                programs.build(program, go, progress)
-        for root in rootfs.missing():
-            rootfs.build(root, progress)
+        cache.sweep()
+        with ThreadPoolExecutor() as pool:
+            work = [pool.submit(_build_programs, progress), pool.submit(_build_root_file_systems, progress)]
+            for done in work:
+                done.result()
         for image in images.missing():
             images.build(image, progress)
 
+
+def _build_programs(progress: Progress) -> None:
+    wanted = programs.missing()
+    if wanted:
+        go = packages.ensure_go(progress)
+        for program in wanted:
+            programs.build(program, go, progress)
+
+
+def _build_root_file_systems(progress: Progress) -> None:
+    for root in rootfs.missing():
+        rootfs.build(root, progress)
 
 
 def _services() -> list[Service]:
@@ -95,7 +106,8 @@ def _start_servers() -> bool:
     control_plane.etcd().start()
     registry.service().start()
     s3.service().start()
-    return any([nodes.start(node) for node in layout.NODES])
+    started = [nodes.start(node) for node in layout.NODES]
+    return any(started)
 
 
 def _start_control_plane(progress: Progress) -> None:
@@ -138,7 +150,7 @@ def _wait_for_nodes(since: datetime | None = None) -> None:
     wait_for("both nodes Ready", lambda: len(cluster.ready_nodes(since)) == len(layout.NODES), 90)
 
 
-def down() -> list[str]:
+def down(progress: Progress) -> list[str]:
     """Take the bed down and return what could not be removed (normally nothing). Data and cache stay.
 
     Whatever else runs in the bed's network namespace is ended too, except this process and those it comes from.
@@ -147,8 +159,8 @@ def down() -> list[str]:
     left: list[str] = []
     if not layout.STATE.exists() and not network.exists():
         return left
-    with cache.lock(LOCK, Progress(), "setting this bed up or taking it down"):
-        process.stop(_services())
+    with cache.lock(LOCK, progress, "setting this bed up or taking it down"):
+        process.stop(_services(), patience=1.5)  # the API server waits long for clients that are gone
         process.end_processes(network.processes(), patience=3)
         network.remove()
         left += cgroups.remove()
@@ -159,7 +171,8 @@ def down() -> list[str]:
 
 def _mounts() -> list[str]:
     mounted = (line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
-    return [place for place in mounted if Path(place).is_relative_to(layout.STATE) or place == str(layout.NAMESPACE_PATH)]
+    ours = (layout.STATE, layout.NAMESPACE_PATH)
+    return [place for place in mounted if any(Path(place).is_relative_to(folder) for folder in ours)]
 
 
 def purge(*, built: bool) -> None:

@@ -72,6 +72,13 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def sweep() -> None:
+    """Delete what interrupted work left half made. Call it under `lock` only."""
+    for folder in FOLDERS:
+        for leftover in (layout.CACHE / folder).glob(".new-*"):
+            remove(leftover)
+
+
 def clear() -> None:
     """Delete everything that can be made again."""
     for folder in FOLDERS:

@@ -11,8 +11,6 @@ from testbed.process import run
 if TYPE_CHECKING:
     from datetime import datetime
 
-READY = "Ready"
-
 
 def kubectl_command(*arguments: str) -> tuple[str, ...]:
     """Return the command line that runs kubectl as administrator in the bed's namespace."""
@@ -57,7 +55,7 @@ def ready_nodes(since: datetime | None = None) -> set[str]:
     ready = set()
     for node in api.items("Node"):
         for condition in node["status"].get("conditions", []):
-            if condition["type"] == READY and condition["status"] == "True":
-                if condition["lastHeartbeatTime"] >= earliest:
-                    ready.add(node["metadata"]["name"])
+            good = condition["type"] == "Ready" and condition["status"] == "True"
+            if good and condition["lastHeartbeatTime"] >= earliest:
+                ready.add(node["metadata"]["name"])
     return ready

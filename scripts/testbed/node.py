@@ -14,9 +14,11 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from testbed import layout
+from testbed.errors import BedError
 from testbed.process import run
 from testbed.wait import wait_for
 
@@ -118,7 +120,13 @@ def _supervise(node: layout.Node, commands: dict[str, list[str]], ending: _Endin
     wait_for("SIGTERM", turn, float("inf"))
     for pid in running:
         os.kill(pid, signal.SIGTERM)
-    wait_for("end of the node's programs", lambda: _reap(running) or not running, 0.5)
+    with suppress(BedError):  # what is left when this process ends is killed by the kernel
+        wait_for("end of the node's programs", lambda: _none_left(running), 0.5)
+
+
+def _none_left(running: dict[int, str]) -> bool:
+    _reap(running)
+    return not running
 
 
 def _reap(running: dict[int, str]) -> None:

@@ -39,7 +39,7 @@ def start(node: Node) -> bool:
     fresh = holder.start()
     pid = wait_for(f"first process of {node.name}", lambda: first_process(node), 10, holder.check)
     bed = layout.NAMESPACE_PATH.stat().st_ino
-    wait_for(f"network namespace of {node.name}", lambda: os.stat(f"/proc/{pid}/ns/net").st_ino != bed, 10)
+    wait_for(f"network namespace of {node.name}", lambda: Path(f"/proc/{pid}/ns/net").stat().st_ino != bed, 10)
     network.attach(node, pid)
     return fresh
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 # Long work (builds, debootstrap) must not go on when the command that wanted it is gone.
 WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
-# $0 pid file, $1 version, the rest the program. The start time (field 22) tells a reused pid from ours; it survives exec.
+ENDING = "ending"  # in place of the version
+LONGEST_SHOWN = 300  # characters of a command line in an error
+
+# $0 pid file, $1 version, the rest the program. The start time (field 22) tells a reused pid from ours; exec keeps it.
 _LAUNCHER = """
 set -e
 read -r stat </proc/$$/stat
@@ -100,7 +103,8 @@ def _end(text: str, lines: int = 15) -> str:
 
 def _shown(command: Sequence[str | os.PathLike[str]]) -> str:
     words = [os.fspath(word) for word in command]
-    return " ".join(word if len(word) < 80 else f"{word[:77]}…" for word in words[:12])
+    shown = " ".join(word.replace("\n", " ") for word in words)
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
 
 
 def start_time(pid: int) -> str | None:
@@ -191,6 +195,12 @@ class Service:
         wait_for(f"the pid file of {self.name}", self._pid_file.exists, 10)
         return True
 
+    def give_up(self) -> None:
+        """Note that the running process is on its way out, so that a later `start` does not take it for a sound one."""
+        recorded = self._recorded()
+        if recorded:
+            self._pid_file.write_text(f"{recorded[0]} {start_time(recorded[0])} {ENDING}\n")
+
     def check(self) -> None:
         """Raise BedError with the end of its log when it does not run."""
         if self.pid is None:
@@ -203,6 +213,8 @@ def stop(services: Iterable[Service], patience: float = 3) -> None:
     The direct children get the signal as well, because `unshare --fork`, which holds a node, ignores SIGTERM.
     """
     services = tuple(services)
+    for service in services:
+        service.give_up()
     running = {pid: started for service in services if (pid := service.pid) and (started := start_time(pid))}
     end_processes(running, patience)
     for service in services:
