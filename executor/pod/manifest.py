@@ -49,6 +49,7 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
         containers.append(_cache_registry(tenant, request.cache_prefix))
     for container in containers:
         container["imagePullPolicy"] = _PULL_POLICIES[tenant.images.pull_policy]
+        _take_literally(container)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -82,6 +83,14 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
             "volumes": _volumes(tenant),
         },
     }
+
+
+def _take_literally(container: dict[str, Any]) -> None:
+    """Guard every dollar sign: the kubelet turns `$$` into `$` and `$(NAME)` into a variable's value."""
+    container["command"] = [word.replace("$", "$$") for word in container["command"]]
+    for variable in container.get("env", ()):
+        if "value" in variable:
+            variable["value"] = variable["value"].replace("$", "$$")
 
 
 def _node_selector(tenant: Tenant) -> dict[str, Any]:

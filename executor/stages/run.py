@@ -70,6 +70,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
     context = credentials.tls_context(job.connection)
     container, other = (names.HELPER, names.BUILD) if helper else (names.BUILD, names.HELPER)
     parent = os.getppid()
+    told = False
 
     def open_in(name: str, command: list[str]) -> ExecStream:
         return ExecStream(job.connection, context, pod=job.pod, container=name, command=command)
@@ -88,7 +89,9 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
 
     def tick() -> None:
         # A runner that was killed leaves its stages running, and nobody calls `cleanup` for them.
-        if os.getppid() != parent:
+        nonlocal told
+        if os.getppid() != parent and not told:
+            told = True
             raise _RunnerGone
 
     return Surroundings(
