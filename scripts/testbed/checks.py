@@ -1,0 +1,88 @@
+"""The command behind `scripts/test`: linters, strict types and every kind of test, in the order of their cost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from testbed import bed, layout
+from testbed.errors import BedError
+from testbed.progress import Progress
+
+PROGRAMS = Path(sys.executable).parent
+KINDS = ("lint", "unit", "contract", "cluster")
+
+LINTERS = (
+    ("ruff", "check", "--quiet", "."),
+    ("ruff", "format", "--check", "--quiet", "."),
+    ("mypy",),
+    ("lint-imports",),
+)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("kinds", nargs=-1, type=click.Choice([*KINDS, "all"]), metavar="[lint|unit|contract|cluster|all]...")
+@click.option("--keep", is_flag=True, help="Leave the test bed up when it was this command that started it.")
+@click.option("-k", "expression", default="", help="Only tests whose names match, as in pytest.")
+def main(kinds: tuple[str, ...], *, keep: bool, expression: str) -> None:
+    """Run the project's checks and tests; without arguments all of them.
+
+    \b
+    lint      style, strict types, and who may import whom
+    unit      pure functions and the in-pod programs; seconds, no root
+    contract  the stage commands, called as GitLab Runner calls them; seconds, no root
+    cluster   real jobs on the test bed; needs root and Linux, and builds the bed when it is not there
+
+    Ends at the first kind that fails. Cluster tests leave the bed down, unless it was up before or --keep is given.
+    """
+    progress = Progress()
+    wanted = [kind for kind in KINDS if not kinds or "all" in kinds or kind in kinds]
+    try:
+        for kind in wanted:
+            if kind == "lint":
+                _lint(progress)
+            elif kind == "cluster":
+                _on_the_bed(progress, expression, keep=keep)
+            else:
+                _pytest(progress, kind, expression)
+    except BedError as error:
+        sys.exit(f"scripts/test: {error}")
+    progress.say(f"passed: {', '.join(wanted)}")
+
+
+def _lint(progress: Progress) -> None:
+    for program, *arguments in LINTERS:
+        with progress.step(" ".join((program, *arguments))):
+            _run([str(PROGRAMS / program), *arguments])
+
+
+def _pytest(progress: Progress, kind: str, expression: str, enter: tuple[str, ...] = ()) -> None:
+    progress.say(f"{kind} tests")
+    selection = ["-k", expression] if expression else []
+    _run([*enter, str(PROGRAMS / "pytest"), f"tests/{kind}", *selection])
+
+
+def _on_the_bed(progress: Progress, expression: str, *, keep: bool) -> None:
+    was_up = layout.NAMESPACE_PATH.exists()
+    bed.up(progress)
+    try:
+        _pytest(progress, "cluster", expression, enter=layout.ENTER)
+    finally:
+        if not (keep or was_up):
+            with progress.step("taking the test bed down"):
+                bed.down(progress)
+
+
+def _run(command: list[str]) -> None:
+    # No stale byte code and no colours in a CI log; the tests see the same environment everywhere.
+    done = subprocess.run(command, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=False)
+    if done.returncode:
+        sys.exit(f"scripts/test: {' '.join(command)} failed with exit code {done.returncode}")
+
+
+if __name__ == "__main__":
+    main(prog_name="scripts/test")
