@@ -27,17 +27,20 @@ from testbed import (
     s3,
     tenants,
 )
+from testbed.errors import BedError
 from testbed.process import Service
+from testbed.progress import Progress
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
     from testbed.layout import Node
-    from testbed.progress import Progress
 
 enter_namespace = network.enter
 in_node = nodes.in_node
 SERVICES = ("etcd", "apiserver", "controller-manager", "scheduler", "registry", "s3")
 LOCK = layout.STATE / "lock"
+AT_WORK = "setting this bed up or taking it down"
+FILLING = "filling the cache"
 
 
 def up(progress: Progress) -> None:
@@ -47,7 +50,7 @@ def up(progress: Progress) -> None:
         BedError: something is missing or did not start; the text says what to do.
     """
     requirements.check_person()
-    with cache.lock(LOCK, progress, "setting this bed up or taking it down"):
+    with cache.lock(LOCK, progress, AT_WORK):
         _prepare(progress)
         if not network.exists():
             process.stop(_services())  # what lives in a deleted namespace can be reached by nobody
@@ -73,7 +76,7 @@ def _prepare(progress: Progress) -> None:
     packages.ensure(progress)
     if not (to_build or rootfs.missing() or images.missing()):
         return
-    with cache.lock(layout.CACHE / "lock", progress, "filling the cache"):
+    with cache.lock(layout.CACHE / "lock", progress, FILLING):
         cache.sweep()
         with ThreadPoolExecutor() as pool:
             work = [pool.submit(_build_programs, progress), pool.submit(_build_root_file_systems, progress)]
@@ -147,7 +150,8 @@ def _fill_registry(progress: Progress) -> None:
 
 
 def _wait_for_nodes(since: datetime | None = None) -> None:
-    wait_for("both nodes Ready", lambda: len(cluster.ready_nodes(since)) == len(layout.NODES), 90)
+    what = f"both nodes Ready (their logs: {layout.LOGS}/node*.log)"
+    wait_for(what, lambda: len(cluster.ready_nodes(since)) == len(layout.NODES), 90)
 
 
 def down(progress: Progress) -> list[str]:
@@ -159,7 +163,7 @@ def down(progress: Progress) -> list[str]:
     left: list[str] = []
     if not layout.STATE.exists() and not network.exists():
         return left
-    with cache.lock(LOCK, progress, "setting this bed up or taking it down"):
+    with cache.lock(LOCK, progress, AT_WORK):
         process.stop(_services(), patience=1.5)  # the API server waits long for clients that are gone
         process.end_processes(network.processes(), patience=3)
         network.remove()
@@ -176,7 +180,16 @@ def _mounts() -> list[str]:
 
 
 def purge(*, built: bool) -> None:
-    """Delete the data of a bed that is down, and with `built` also what was built for it."""
-    cache.remove(layout.STATE)
+    """Delete the data of a bed that is down, and with `built` also what was built for all beds.
+
+    Raises:
+        BedError: the bed is up again.
+    """
+    progress = Progress()
+    with cache.lock(LOCK, progress, AT_WORK):
+        if network.exists():
+            raise BedError("the bed is up: nothing was deleted")
+        cache.remove(layout.STATE)
     if built:
-        cache.clear()
+        with cache.lock(layout.CACHE / "lock", progress, FILLING):
+            cache.clear()

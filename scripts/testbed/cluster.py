@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from testbed import api, layout, programs
@@ -59,3 +60,19 @@ def ready_nodes(since: datetime | None = None) -> set[str]:
             if good and condition["lastHeartbeatTime"] >= earliest:
                 ready.add(node["metadata"]["name"])
     return ready
+
+
+def requests_of(user: str) -> list[dict[str, Any]]:
+    """Return the audit event of each request the user made since the cluster was set up, the oldest first.
+
+    A request that still runs (a watch, an exec) is there once it was answered. Tenants are
+    `system:serviceaccount:NAMESPACE:kaniko-driver`.
+    """
+    events: dict[str, dict[str, Any]] = {}
+    with layout.AUDIT_LOG.open() as log:
+        for line in log:
+            if f'"username":"{user}"' in line and line.endswith("\n"):
+                event = json.loads(line)
+                # A long request is logged when it is answered and again when it ends.
+                events[event["auditID"]] = event
+    return list(events.values())

