@@ -1,7 +1,7 @@
 """Run the real gitlab-runner against the coordinator: its config.toml, its process, its end.
 
-What stands in the configuration is what an operator would write, see `runner-config.toml.example`; only addresses,
-paths and the short polling interval are the test bed's.
+What stands in the configuration is what `runner-config.toml.example` tells an operator to write; only addresses, paths
+and the short intervals are the test bed's.
 """
 
 from __future__ import annotations
@@ -27,10 +27,6 @@ JOBS_PER_TENANT = 20
 REQUESTS_AT_ONCE = 4
 SHUTDOWN = 15
 """Seconds that the runner gives to running jobs after SIGTERM; their clean-up must fit."""
-
-# A driver that is told to stop needs seconds; the runner's own default would keep a cancelled job for ten minutes.
-GRACEFUL_KILL = 30
-FORCE_KILL = 10
 
 # The runner must not outlive whoever started it, but it must have time to clean up after its jobs.
 WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
@@ -70,23 +66,26 @@ class Section:
 
 
 def custom(tenant: str, token: str, *, driver: Path, settings: Path, cache: S3Login | None = None) -> Section:
-    """A tenant's section for the custom executor, served by the driver command with the settings folder."""
+    """A tenant's section for the custom executor, served by the driver command with the settings folder.
+
+    It is the one of `runner-config.toml.example`, and a test holds it so.
+    """
     stages = {
         "config_exec": str(driver),
         "config_args": ["config", "--settings", str(settings), "--tenant", tenant],
-        "config_exec_timeout": 30,
+        "config_exec_timeout": 60,
         "prepare_exec": str(driver),
         "prepare_args": ["prepare"],
-        "prepare_exec_timeout": 900,
+        "prepare_exec_timeout": 1500,
         "run_exec": str(driver),
         "run_args": ["run"],
         "cleanup_exec": str(driver),
         "cleanup_args": ["cleanup"],
-        "cleanup_exec_timeout": 60,
-        "graceful_kill_timeout": GRACEFUL_KILL,
-        "force_kill_timeout": FORCE_KILL,
+        "cleanup_exec_timeout": 120,
+        "graceful_kill_timeout": 60,
+        "force_kill_timeout": 10,
     }
-    return Section(tenant, token, "custom", {"custom": stages, **_cache(cache)})
+    return Section(tenant, token, "custom", {"custom": stages, **_cache(tenant, cache)})
 
 
 def builtin(tenant: layout.Tenant, token: str, *, cache: S3Login | None = None) -> Section:
@@ -104,7 +103,9 @@ def builtin(tenant: layout.Tenant, token: str, *, cache: S3Login | None = None) 
         "automount_service_account_token": False,
         "node_selector": {"tenant": tenant.node_label},
     }
-    return Section(f"{tenant.name}-builtin", token, "kubernetes", {"kubernetes": kubernetes, **_cache(cache)})
+    return Section(
+        f"{tenant.name}-builtin", token, "kubernetes", {"kubernetes": kubernetes, **_cache(tenant.name, cache)}
+    )
 
 
 class Runner:
@@ -208,7 +209,7 @@ def configuration(url: str, sections: Sequence[Section]) -> str:
     )
 
 
-def _cache(login: S3Login | None) -> dict[str, Any]:
+def _cache(tenant: str, login: S3Login | None) -> dict[str, Any]:
     if login is None:
         return {}
     server = layout.S3_URL.partition("://")[2]
@@ -221,7 +222,7 @@ def _cache(login: S3Login | None) -> dict[str, Any]:
         "Insecure": True,
         "PathStyle": True,
     }
-    return {"cache": {"Type": "s3", "Shared": False, "s3": s3}}
+    return {"cache": {"Type": "s3", "Path": tenant, "Shared": False, "s3": s3}}
 
 
 def _toml(table: Mapping[str, Any], path: str = "") -> str:

@@ -14,7 +14,7 @@ from testbed import layout, programs
 from testbed.errors import BedError
 from testbed.joblog import plain, section
 from testbed.jobs import Artifacts, JobSpec, Variable
-from testbed.runner import FORCE_KILL, GRACEFUL_KILL, Runner, S3Login, Section, builtin, configuration, custom, family
+from testbed.runner import Runner, S3Login, Section, builtin, configuration, custom, family
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from testbed.coordinator import Coordinator
 
+EXAMPLE = Path(__file__).parents[3] / "runner-config.toml.example"
 URL = "http://10.77.0.1:8929"
 DRIVER = Path("/opt/driver/bin/kaniko-driver")
 LOGIN = S3Login("key", 'se"cret', "runner-cache-tenant-a")
@@ -35,20 +36,24 @@ def parsed(*sections: Section) -> dict[str, object]:
     return tomllib.loads(configuration(URL, sections))
 
 
-def test_a_tenants_section_calls_the_driver_for_every_stage() -> None:
-    section = custom("tenant-a", "glrt-a", driver=DRIVER, settings=Path("/etc/driver"), cache=LOGIN)
+def test_a_tenants_section_is_the_one_that_operators_are_told_to_write() -> None:
+    example = tomllib.loads(EXAMPLE.read_text())["runners"][0]
+    driver, settings = Path("/usr/local/bin/kaniko-driver"), Path("/etc/kaniko-driver")
+    section = custom("tenant-a", example["token"], driver=driver, settings=settings, cache=LOGIN)
     (runner,) = tomllib.loads(configuration(URL, [section]))["runners"]
-    stages = runner["custom"]
-    assert {stages[f"{stage}_exec"] for stage in ("config", "prepare", "run", "cleanup")} == {str(DRIVER)}
-    assert stages["config_args"] == ["config", "--settings", "/etc/driver", "--tenant", "tenant-a"]
-    assert (stages["graceful_kill_timeout"], stages["force_kill_timeout"]) == (GRACEFUL_KILL, FORCE_KILL)
-    assert (runner["name"], runner["url"], runner["token"], runner["limit"]) == ("tenant-a", URL, "glrt-a", 20)
+    assert runner["custom"] == example["custom"]
+    assert runner.keys() == example.keys()
+    assert {key: runner[key] for key in ("limit", "executor", "name")} == {
+        key: example[key] for key in ("limit", "executor", "name")
+    }
+    assert runner["cache"].keys() == example["cache"].keys()
+    assert runner["cache"]["s3"].keys() >= example["cache"]["s3"].keys()
 
 
 def test_the_build_cache_is_the_tenants_own_bucket() -> None:
     section = custom("tenant-a", "glrt-a", driver=DRIVER, settings=Path("/etc/driver"), cache=LOGIN)
     cache = tomllib.loads(configuration(URL, [section]))["runners"][0]["cache"]
-    assert (cache["Type"], cache["Shared"]) == ("s3", False)
+    assert (cache["Type"], cache["Path"], cache["Shared"]) == ("s3", "tenant-a", False)
     assert (cache["s3"]["BucketName"], cache["s3"]["SecretKey"]) == ("runner-cache-tenant-a", 'se"cret')
     assert cache["s3"]["ServerAddress"] == f"{layout.HOST_ADDRESS}:{layout.S3_PORT}"
 
