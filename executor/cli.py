@@ -16,10 +16,11 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments and arguments[0] in STAGES and "--help" not in arguments:
         # Before anything slow is imported: the runner may give up at any moment.
-        from executor.stages.stage import carry_out, listen_for_cancel
+        from executor.stages import cancel
 
-        listen_for_cancel()
+        cancel.listen()
         from executor.stages import entry
+        from executor.stages.stage import carry_out
 
         sys.exit(carry_out(arguments[0], entry.stage(arguments[0], arguments[1:])))
     # Imported here: see above.

@@ -69,7 +69,9 @@ class Surroundings:
         ClusterUnreachable: no answer.
     """
     sink: Callable[[memoryview], None]
-    """Takes the script's bytes."""
+    """Takes the script's bytes. May be left by an exception after a part of them."""
+    passed: Callable[[], int]
+    """How many bytes the sink has passed on so far."""
     say: Callable[[str], None]
     """Takes a line of the driver for the job log."""
     tick: Callable[[], None]
@@ -97,7 +99,6 @@ class Script:
         self._order = order
         self._around = around
         self._connection_timeout = connection_timeout
-        self._received = 0
         self._started = False
         self._exit: Exited | None = None
         self._heard = time.monotonic()
@@ -143,7 +144,7 @@ class Script:
         """
         limit = time.monotonic() + grace + _STOP_SECONDS
         while time.monotonic() < limit:
-            command = programs.stop_command(stage=self._order.stage, grace=grace, offset=self._received)
+            command = programs.stop_command(stage=self._order.stage, grace=grace, offset=self._around.passed())
             try:
                 self._converse(self._around.open, command, b"", until=limit)
                 if self._complete():
@@ -160,8 +161,8 @@ class Script:
 
     def _next_command(self) -> tuple[list[str], bytes]:
         order = self._order
-        if self._started or self._received:
-            return programs.follow_command(stage=order.stage, offset=self._received), b""
+        if self._started or self._around.passed():
+            return programs.follow_command(stage=order.stage, offset=self._around.passed()), b""
         payload = order.logins + order.script
         command = programs.run_command(
             stage=order.stage,
@@ -206,7 +207,6 @@ class Script:
                 channel, data = frame
                 if channel == _STDOUT:
                     self._around.sink(data)
-                    self._received += len(data)
                 else:
                     self._obey(lines, bytes(data))
                 # Taken here and not before: a runner that reads slowly holds us up in `sink`, which is no silence.
@@ -229,7 +229,7 @@ class Script:
                     pass
 
     def _complete(self) -> bool:
-        return self._exit is not None and self._received >= self._exit.size
+        return self._exit is not None and self._around.passed() >= self._exit.size
 
     def _result(self) -> Exited:
         assert self._exit is not None  # noqa: S101 - what _complete() found, told to the type checker
@@ -239,7 +239,7 @@ class Script:
 
     def _read_the_rest(self) -> Exited:
         """The container is dead: the other one reads what it left, and the pod's state says why."""
-        command = programs.follow_command(stage=self._order.stage, offset=self._received, until_end_of_file=True)
+        command = programs.follow_command(stage=self._order.stage, offset=self._around.passed(), until_end_of_file=True)
         try:
             self._converse(self._around.open_elsewhere, command, b"")
         except (ClusterUnreachable, ClusterRefused, TimeoutError, ScriptLost) as error:
@@ -288,7 +288,8 @@ def _lost(why: str) -> ScriptLost:
     return ScriptLost(
         "The script's result is lost.",
         why=why,
-        remedy="Run the job again. If it stays: does the script delete or fill /driver, or kill processes it did not start?",
+        remedy="Run the job again. If it stays: does the script delete or fill /driver, "
+        "or kill processes that it did not start?",
     )
 
 

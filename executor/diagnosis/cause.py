@@ -48,7 +48,7 @@ def of_lost_pod(pod: dict[str, Any] | None, container: str) -> Diagnosis:
         return Diagnosis(
             category="deleted",
             what="The job pod was deleted while the job ran.",
-            remedy=f"If nobody did it on purpose, {OPERATOR} should look at the namespace's events and at what drains nodes.",
+            remedy=f"If nobody did it on purpose, {OPERATOR} should look at its events and at what drains nodes.",
             final=True,
         )
     if found := _of_pod_reason(pod):
@@ -151,7 +151,7 @@ def _of_pod_reason(pod: dict[str, Any]) -> Diagnosis | None:
             category="unschedulable",
             what="The node refused the job pod.",
             why=f"{reason}: {message}",
-            remedy=f"Run the job again. If it stays, {OPERATOR} must compare the node's room with the tenant's requests.",
+            remedy=f"Run the job again. If it stays, {OPERATOR} must compare the node's room with the requests.",
             final=True,
         )
     return None
@@ -166,7 +166,7 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
             category="image",
             what=f"The image of the {name} container cannot be pulled: {status.get('image', '')}",
             why=f"{reason}: {message}",
-            remedy=f"{OPERATOR.capitalize()} must check the image's name, and the pull secret and network of the nodes.",
+            remedy=f"{OPERATOR.capitalize()} must check its name, the pull secret and the nodes' network.",
             final=reason in _FINAL_IMAGE_REASONS,
         )
     if reason in _CONFIG_REASONS:
@@ -180,7 +180,7 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
         return Diagnosis(
             category="ended",
             what=f"The {name} container ended before the job began.",
-            why=f"{terminated.get('reason', '')}, exit code {terminated.get('exitCode')}. {terminated.get('message') or ''}",
+            why=f"{terminated.get('reason')}, exit code {terminated.get('exitCode')}. {terminated.get('message') or ''}",
             remedy=f"{OPERATOR.capitalize()} must check that its image is one of the kind that the settings describe.",
             final=True,
         )

@@ -23,7 +23,7 @@ class BuildImage:
 
     name: str
     shell: str
-    """`sh`: the driver's own busybox, since a Kaniko build leaves other tools in /; `bash`: the image's, if it has one."""
+    """`sh`: the driver's busybox, since a Kaniko build leaves other tools in /. `bash`: the image's, if it has one."""
     notes: tuple[str, ...] = ()
     """What the job's author should know of it."""
 

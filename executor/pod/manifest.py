@@ -21,7 +21,8 @@ _PULL_POLICIES = {"always": "Always", "if-not-present": "IfNotPresent", "never":
 _SMALL = {"cpu": "100m", "memory": "32Mi", "ephemeral-storage": "16Mi"}
 _TOOLS_SIZE = "16Mi"
 _LOGINS_SIZE = "4Mi"
-_OUTPUT_SLACK = 64 * 1024 * 1024
+_OUTPUT_SLACK = 1024**3
+"""Bytes beside one sub-stage's output limit, for what earlier ones printed; the supervisor keeps 64 MiB of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ def _volumes(tenant: Tenant) -> list[dict[str, Any]]:
         _empty("builds", sizeLimit=tenant.volumes.builds.text),
         _empty("cache", sizeLimit=tenant.volumes.cache.text),
         # More than the output limit, so that the limit and not an eviction ends a chatty script's log.
-        _empty("stages", sizeLimit=str(tenant.volumes.output.count * 2 + _OUTPUT_SLACK)),
+        _empty("stages", sizeLimit=str(tenant.volumes.output.count + _OUTPUT_SLACK)),
         _empty("tools", sizeLimit=_TOOLS_SIZE),
         _empty("logins", medium="Memory", sizeLimit=_LOGINS_SIZE),
         _empty("registry-tmp", sizeLimit=_TOOLS_SIZE),

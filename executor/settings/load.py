@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from executor.errors import SettingsInvalid
 from executor.settings import checks
-from executor.settings.model import Driver, Tenant
+from executor.settings.model import Driver, Log, Tenant
 from executor.settings.reader import Flat, Problem, TomlFile, build
 
 VERSION = 1
@@ -62,6 +62,16 @@ def load(folder: str, tenant: str) -> Settings:
             f"The settings of tenant {tenant!r} cannot be used.", why="\n".join(map(str, sorted(problems))), remedy=_FIX
         )
     return Settings(driver=driver, tenant=settings)
+
+
+def log_file(folder: str) -> str:
+    """Return where the operator log goes, even when nothing else of the settings can be used."""
+    try:
+        file = _open(os.path.join(folder, "driver.toml"))
+        log: Log = build(Driver, _read_driver(file)[0], []).log
+    except SettingsInvalid:
+        return Log().file
+    return log.file
 
 
 def tenant_names(folder: str) -> list[str]:

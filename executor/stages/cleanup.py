@@ -1,6 +1,6 @@
 """cleanup: delete the job pod of this attempt, and a few leftovers of the same tenant.
 
-Never fails a job, never waits for the kubelet, and works when nothing was made. Its stderr goes to the runner's own log.
+Never fails a job, never waits for the kubelet, and works when nothing was made. Its stderr goes to the runner's log.
 The attempt label decides and never the job id: another live attempt of the same job must survive.
 """
 

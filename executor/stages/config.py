@@ -22,7 +22,7 @@ from executor.pod.logins import merged_logins
 from executor.pod.manifest import PodRequest, render
 from executor.runner.contract import JOB_FILE_VARIABLE, required
 from executor.runner.response import JobResponse, read_job_response
-from executor.settings.load import Settings, load
+from executor.settings.load import Settings, load, log_file
 
 if TYPE_CHECKING:
     from executor.journal import Journal
@@ -38,7 +38,7 @@ def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
     Args:
         folder: of the settings.
         tenant: name of the tenant whose runner this is.
-        journal: operator log; its file is known once the settings are.
+        journal: operator log.
         log: job log.
 
     Raises:
@@ -46,8 +46,8 @@ def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
         CredentialsInvalid: no way to the cluster.
         JobRefused: the job asks for what its tenant does not allow.
     """
+    journal.path = log_file(folder) or None
     settings = load(folder, tenant)
-    journal.path = settings.driver.log.file or None
     response = read_job_response(required(os.environ, "JOB_RESPONSE_FILE"))
     # The runner's temporary folder of this attempt: private to its user, removed by the runner.
     private = os.path.dirname(os.path.abspath(os.environ["JOB_RESPONSE_FILE"]))

@@ -72,7 +72,9 @@ def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:
 
 def _remedy_for_refusal(refused: ClusterRefused) -> str:
     if "exceeded quota" in refused.why:
-        return "The tenant's quota is used up by other jobs: run it again when they have ended, or ask the operator for more."
+        return (
+            "The tenant's quota is used up by other jobs: run this one again when they have ended, or ask the operator."
+        )
     return refused.remedy or "The operator of this runner must correct what the message names."
 
 

@@ -1,6 +1,6 @@
 """run: one script in the pod, followed to its last byte, with its exact exit code.
 
-Imports neither the full client nor, unless something breaks, an HTTP client: this stage runs up to thirteen times a job.
+Imports neither the full client nor, unless something breaks, an HTTP client: this stage runs many times a job.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         open_elsewhere=lambda command: open_in(other, command),
         look=look,
         sink=log.script_output,
+        passed=log.passed,
         say=log.say,
         tick=tick,
         note=lambda event, reason: journal.warning(event, reason=reason),

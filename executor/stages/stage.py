@@ -1,45 +1,27 @@
-"""What surrounds every stage: SIGTERM, the way from an error to words and an exit code, the operator log."""
+"""What surrounds every stage: the way from an error to words and an exit code, and the operator log."""
 
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING
 
 from executor.errors import Cancelled, DriverError
 from executor.journal import Journal
 from executor.runner.contract import Contract
-from executor.stages.joblog import JobLog
+from executor.stages.joblog import STDERR, STDOUT, JobLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
 _NO_CONTRACT = 2
 """Exit code where not even the runner's own codes are known; the number that it uses for system failures."""
 
 
-def listen_for_cancel() -> None:
-    """Turn the first SIGTERM into `Cancelled`, wherever the stage is; later ones do nothing.
-
-    Called before anything slow is imported: the runner may give up at any moment.
-    """
-    heard = False
-
-    def cancel(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        if not heard:
-            heard = True
-            raise Cancelled
-
-    signal.signal(signal.SIGTERM, cancel)
-    # A runner in a terminal: Ctrl-C goes to the whole process group.
-    signal.signal(signal.SIGINT, cancel)
-
-
 def carry_out(name: str, stage: Callable[[Contract, Journal, JobLog], int]) -> int:
     """Run a stage and return its exit code; every error becomes words in the job log, none a traceback."""
-    log = JobLog()
+    # The stdout of `config` is the contract's, and of `cleanup` only stderr is kept by the runner. Elsewhere lines of
+    # ours and of the script share one stream, since two would be mixed in any order.
+    log = JobLog(STDERR if name in {"config", "cleanup"} else STDOUT)
     journal = Journal(stage=name, process=os.getpid())
     contract: Contract | None = None
     try:

@@ -1,0 +1,56 @@
+"""SIGTERM from the runner, as an exception that can be held back where half a step would be lost."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from executor.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+
+class _State:
+    heard = False
+    raised = False
+    shields = 0
+
+
+def listen() -> None:
+    """Raise `Cancelled` at the first SIGTERM, wherever the stage is; later ones do nothing.
+
+    Called before anything slow is imported: the runner may give up at any moment.
+    """
+    signal.signal(signal.SIGTERM, _hear)
+    # A runner in a terminal: Ctrl-C goes to the whole process group.
+    signal.signal(signal.SIGINT, _hear)
+
+
+def requested() -> bool:
+    """Tell whether a shielded step should end early."""
+    return _State.heard and not _State.raised
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Hold `Cancelled` back until the block is done."""
+    _State.shields += 1
+    try:
+        yield
+    finally:
+        _State.shields -= 1
+    _raise_once()
+
+
+def _hear(_signal: int, _frame: FrameType | None) -> None:
+    _State.heard = True
+    _raise_once()
+
+
+def _raise_once() -> None:
+    if requested() and not _State.shields:
+        _State.raised = True
+        raise Cancelled
