@@ -180,7 +180,7 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
         return Diagnosis(
             category="ended",
             what=f"The {name} container ended before the job began.",
-            why=f"{terminated.get('reason')}, exit code {terminated.get('exitCode')}. {terminated.get('message') or ''}",
+            why=f"{terminated.get('reason')}, exit code {terminated.get('exitCode')} {terminated.get('message') or ''}",
             remedy=f"{OPERATOR.capitalize()} must check that its image is one of the kind that the settings describe.",
             final=True,
         )
