@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from executor.errors import SettingsInvalid
 from executor.settings import checks
 from executor.settings.model import Driver, Log, Tenant
-from executor.settings.reader import Flat, Problem, TomlFile, build
+from executor.settings.reader import Flat, Path, Problem, TomlFile, build
 
 VERSION = 1
-
+# The name becomes a label's value and a path in the bucket.
+_TENANT_FILE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\.toml")
 
 _FIX = "The operator of this runner must correct the settings; `kaniko-driver validate` checks them all."
 
@@ -45,7 +46,8 @@ def load(folder: str, tenant: str) -> Settings:
     driver_file = _open(os.path.join(folder, "driver.toml"))
     tenant_file = _open(os.path.join(folder, "tenants", f"{tenant}.toml"))
     own, defaults = _read_driver(driver_file)
-    values: Flat = defaults | {("name",): tenant} | _read_tenant(tenant_file)
+    tenants = _read_tenant(tenant_file)
+    values: Flat = defaults | {("name",): tenant} | tenants
     missing: list[tuple[str, ...]] = []
     driver = build(Driver, own, missing)
     settings = build(Tenant, values, missing)
@@ -55,8 +57,15 @@ def load(folder: str, tenant: str) -> Settings:
             Problem(tenant_file.name, 0, f"{'.'.join(path)} is not set, and it has no default") for path in missing
         ]
     if not problems:
-        checks.check(settings, tenant_file)
-        problems = tenant_file.problems
+
+        def complain(path: Path, text: str) -> None:
+            if path in defaults and path not in tenants:
+                driver_file.complain(("defaults", *path), text)
+            else:
+                tenant_file.complain(path, text)
+
+        checks.check(settings, complain)
+        problems = driver_file.problems + tenant_file.problems
     if problems:
         raise SettingsInvalid(
             f"The settings of tenant {tenant!r} cannot be used.", why="\n".join(map(str, sorted(problems))), remedy=_FIX
@@ -89,7 +98,7 @@ def tenant_names(folder: str) -> list[str]:
             remedy="The operator must create the folder (config/ in kaniko-driver's repository is one to start from), "
             "make it readable for gitlab-runner's user, or name another by `--settings`.",
         ) from error
-    return sorted(entry.removesuffix(".toml") for entry in entries if re.fullmatch(r"[a-z0-9-]{1,40}\.toml", entry))
+    return sorted(entry.removesuffix(".toml") for entry in entries if _TENANT_FILE.fullmatch(entry))
 
 
 def _open(path: str) -> TomlFile:
@@ -124,5 +133,5 @@ def _read_tenant(file: TomlFile) -> Flat:
 
 def _check_version(file: TomlFile, table: dict[str, object]) -> None:
     found = table.pop("version", None)
-    if found != VERSION and not file.problems:
+    if (type(found) is not int or found != VERSION) and not file.problems:
         file.complain(("version",), f"version = {VERSION} must stand at the top; found {found!r}")

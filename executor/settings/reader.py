@@ -44,7 +44,9 @@ class TomlFile:
         except tomllib.TOMLDecodeError as error:
             self.table = {}
             found = re.search(r"line (\d+)", str(error))
-            self.problems.append(Problem(name, int(found[1]) if found else 0, f"this is no TOML: {error}"))
+            # What is never closed is noticed at the end of the document only.
+            line = int(found[1]) if found else len(text.splitlines())
+            self.problems.append(Problem(name, line, f"this is no TOML: {error}"))
 
     def complain(self, path: Path, text: str) -> None:
         """Note a mistake at a key."""
@@ -53,10 +55,12 @@ class TomlFile:
     def flat(self, model: type, table: dict[str, Any], prefix: Path = (), inside: Path = ()) -> Flat:
         """Read a table as `model`; `prefix` is where the values belong, `inside` where the table stands in the file."""
         hints = get_type_hints(model)
+        # Taken from the file's own name.
+        hints.pop("name", None)
         values: Flat = {}
         for key, value in table.items():
             here = (*inside, *prefix, key)
-            if key not in hints or key == "name":
+            if key not in hints:
                 near = difflib.get_close_matches(key, hints, n=1)
                 known = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(hints))}"
                 self.complain(here, f"unknown key {'.'.join(here)!r}; {known}")
@@ -153,9 +157,9 @@ def _class(hint: Any) -> type:
 
 
 def line_of(text: str, path: Path) -> int:
-    """Find the line (from 1) where a key is set; the nearest table's line where the key itself is not found."""
+    """Find the line (from 1) where a key is set; where it is not found, the line of the closest table around it."""
     table: Path = ()
-    best = 0
+    best, depth = 0, 0
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         header = re.fullmatch(r"\[+\s*(.+?)\s*\]+\s*(?:#.*)?", stripped)
@@ -168,8 +172,8 @@ def line_of(text: str, path: Path) -> int:
             continue
         if key == path:
             return number
-        if key == path[: len(key)] and header:
-            best = number
+        if key == path[: len(key)] and len(key) >= depth:
+            best, depth = number, len(key)
     return best
 
 
