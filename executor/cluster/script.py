@@ -68,6 +68,8 @@ class Surroundings:
         PodLost: it is gone, or can run nothing any more.
         ClusterUnreachable: no answer.
     """
+    explain: Callable[[], PodLost]
+    """Say why the container that `look` found dead is."""
     sink: Callable[[memoryview], None]
     """Takes the script's bytes. May be left by an exception after a part of them."""
     passed: Callable[[], int]
@@ -246,7 +248,7 @@ class Script:
             self._around.note("the rest of the output could not be read", str(error))
         if self._complete():
             return self._result()
-        raise PodLost("The container ended under the script.")
+        raise self._around.explain()
 
     def _look(self) -> Fate:
         try:

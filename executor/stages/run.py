@@ -6,7 +6,7 @@ Imports neither the full client nor, unless something breaks, an HTTP client: th
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from executor.cluster import credentials
 from executor.cluster.script import Fate, Order, Script, Surroundings
@@ -71,6 +71,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
     container, other = (names.HELPER, names.BUILD) if helper else (names.BUILD, names.HELPER)
     parent = os.getppid()
     told = False
+    seen: dict[str, Any] | None = None
 
     def open_in(name: str, command: list[str]) -> ExecStream:
         return ExecStream(job.connection, context, pod=job.pod, container=name, command=command)
@@ -79,13 +80,17 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         # Imported here: only a lost connection needs it.
         from executor.cluster.api import Api
 
-        api = Api(job.connection)
-        pod = api.get_pod(job.pod)
-        if pod is not None and "running" in cause.container_state(pod, container):
+        nonlocal seen
+        seen = Api(job.connection).get_pod(job.pod)
+        if seen is not None and "running" in cause.container_state(seen, container):
             return Fate.RUNNING
-        if pod is not None and "running" in cause.container_state(pod, other):
+        if seen is not None and "running" in cause.container_state(seen, other):
             return Fate.ENDED
-        raise _pod_lost(cause.of_lost_pod(pod, container))
+        raise explain()
+
+    def explain() -> PodLost:
+        found = cause.of_lost_pod(seen, container)
+        return PodLost(found.what, why=found.why, remedy=found.remedy)
 
     def tick() -> None:
         # A runner that was killed leaves its stages running, and nobody calls `cleanup` for them.
@@ -98,6 +103,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         open=lambda command: open_in(container, command),
         open_elsewhere=lambda command: open_in(other, command),
         look=look,
+        explain=explain,
         sink=log.script_output,
         passed=log.passed,
         say=log.say,
@@ -134,7 +140,3 @@ def _abandon(script: Script, job: Job, journal: Journal) -> None:
     journal.warning("the runner is gone; stopping the script and deleting the pod")
     script.stop(grace=0)
     Api(job.connection).delete_pod(job.pod)
-
-
-def _pod_lost(found: cause.Diagnosis) -> PodLost:
-    return PodLost(found.what, why=found.why, remedy=found.remedy)
