@@ -110,6 +110,13 @@ def _registry(layer: LayerWriter) -> None:
     layer.text("etc/distribution/config.yml", REGISTRY_SETTINGS)
 
 
+def _base_busybox(layer: LayerWriter) -> None:
+    _small_root(layer)
+    # Must differ from the tools image: kubelet goes by content, and once it has pulled this one from the registry it
+    # would no longer take the equal one that was loaded without asking a registry for it (KEP-2535).
+    layer.text("etc/busybox-release", "1\n")
+
+
 def _alpine(layer: LayerWriter) -> None:
     _small_root(layer)
     layer.text("etc/alpine-release", "3.20.0-stand-in\n")
@@ -205,7 +212,7 @@ FOR_NODES = (
     ),
 )
 FOR_REGISTRY = (
-    _base("busybox", "1", "sh", fill=_small_root),
+    _base("busybox", "1", "sh", fill=_base_busybox),
     _base("alpine", "3", "/bin/sh", fill=_alpine),
     _base("debian", "bookworm", "bash", root=rootfs.PLAIN),
     _base("gcc", "12", "bash", root=rootfs.TOOLCHAIN),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 A, B = TENANTS
+# Taken before the bed's network namespace is entered.
+OUTSIDE = os.open("/proc/self/ns/net", os.O_RDONLY)
 # What kubelet wants to change.
 KERNEL_SETTINGS = ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory", "vm/panic_on_oom")
 
@@ -189,7 +191,7 @@ def traces(name: str) -> list[str]:
 
 def host() -> list[str]:
     """Return what a bed must not change: the machine's own interfaces, routes and kernel settings."""
-    outside = ("nsenter", "--net=/proc/1/ns/net", "ip")
+    outside = ("nsenter", f"--net=/proc/{os.getpid()}/fd/{OUTSIDE}", "ip")
     network = [run((*outside, "-o", "link")), run((*outside, "route")), run((*outside, "rule"))]
     return [*network, *(Path("/proc/sys", setting).read_text() for setting in KERNEL_SETTINGS)]
 
