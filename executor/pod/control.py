@@ -59,8 +59,8 @@ class ControlLines:
     def feed(self, data: bytes) -> list[Control]:
         """Return what the new bytes completed."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        # A line longer than any of ours is none of ours.
-        self._rest = self._rest[-_LONGEST_LINE:]
+        # A line longer than any of ours is none of ours; one byte more is kept, so that it stays too long.
+        self._rest = self._rest[-_LONGEST_LINE - 1 :]
         return [control for line in lines if (control := _parse(line)) is not None]
 
 
