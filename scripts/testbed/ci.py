@@ -31,6 +31,11 @@ DRIVER_COMMAND = Path(sys.prefix) / "bin" / "kaniko-driver"
 SAMPLE = Path(__file__).parent / "sample"
 SAMPLE_JOB = "build-image"
 SAMPLE_PROJECT = "group/collatz"
+KANIKO = (
+    '/kaniko/executor --context "$CI_PROJECT_DIR" --dockerfile "$CI_PROJECT_DIR/Dockerfile" '
+    '--destination "$CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA"'
+)
+"""The script line of a plain build: the Dockerfile at the top of the project."""
 
 
 @dataclass(frozen=True)
@@ -62,35 +67,41 @@ def at_work(folder: Path, *, port: int = 0, tenants: Sequence[Tenant] = layout.T
             yield Ci(coordinator, runner)
 
 
-def commit_sample(coordinator: Coordinator, content: Path = SAMPLE, path: str = SAMPLE_PROJECT) -> str:
-    """Put the sample, or another folder, into the project's repository; returns the commit."""
-    return commit(coordinator.repository(path), content)
+def commit_sample(coordinator: Coordinator) -> str:
+    """Put the sample into its project's repository; returns the commit."""
+    return commit(coordinator.repository(SAMPLE_PROJECT), SAMPLE)
 
 
-def sample_job(tenant: Tenant, path: str = SAMPLE_PROJECT) -> JobSpec:
-    """The sample's job as its .gitlab-ci.yml describes it, with the variables that a project's settings would add."""
+def sample_job(tenant: Tenant) -> JobSpec:
+    """The sample's job as its .gitlab-ci.yml describes it."""
     spec = read_job(SAMPLE / ".gitlab-ci.yml", SAMPLE_JOB, tenant.name)
+    return in_project(spec, SAMPLE_PROJECT)
+
+
+def in_project(spec: JobSpec, path: str) -> JobSpec:
+    """The job in a project, with the variables that the project's settings would add."""
     project = Project(path)
     registry = (
         Variable("CI_REGISTRY", layout.REGISTRY),
-        Variable("CI_REGISTRY_IMAGE", f"{layout.REGISTRY}/{tenant.name}/{project.name}"),
+        Variable("CI_REGISTRY_IMAGE", f"{layout.REGISTRY}/{spec.tenant}/{project.name}"),
     )
     return replace(spec, project=project, variables=(*spec.variables, *registry))
 
 
-def sample_image(job: SubmittedJob) -> str:
-    """Where the sample's job pushes its image."""
+def image_of(job: SubmittedJob) -> str:
+    """Where a job that pushes as the sample does pushes its image."""
     return f"{layout.REGISTRY}/{job.spec.tenant}/{job.spec.project.name}:{job.given.sha[:8]}"
 
 
 def job_pods(tenant: Tenant, ident: int) -> list[dict[str, Any]]:
     """The pods that the cluster has for a job now; several when the job is tried again."""
-    return [pod for pod in api.items("Pod", tenant.name) if pod["metadata"]["labels"].get(JOB_LABEL) == str(ident)]
+    wanted = {JOB_LABEL: str(ident)}.items()
+    return [pod for pod in api.items("Pod", tenant.name) if wanted <= pod["metadata"].get("labels", {}).items()]
 
 
 def all_job_pods() -> list[dict[str, Any]]:
-    """The pods of any job of any tenant that the cluster has now."""
-    return [pod for tenant in layout.TENANTS for pod in api.items("Pod", tenant.name)]
+    """The pods of any job in any namespace that the cluster has now."""
+    return [pod for pod in api.items("Pod") if JOB_LABEL in pod["metadata"].get("labels", {})]
 
 
 def delete_job_pods() -> int:

@@ -195,7 +195,7 @@ def seen_nodes(tenant: Tenant, ident: int) -> Iterator[set[str]]:
 
 def pushed_digest(job: SubmittedJob, log: str) -> str:
     """The digest of the job's image in the registry, if it is the one that the job reported; else nothing."""
-    found = registry.digest(ci.sample_image(job))
+    found = registry.digest(ci.image_of(job))
     return found if found and found in log else ""
 
 
