@@ -16,9 +16,9 @@ from testbed.wait import wait_for
 MOUNTS = Path("/proc/mounts")
 
 
-def hierarchies(*kinds: str, mounts: Path = MOUNTS) -> list[Path]:
+def hierarchies(*kinds: str) -> list[Path]:
     """Return the mount points of the given kinds ("cgroup" is version 1, "cgroup2" version 2)."""
-    lines = (line.split() for line in mounts.read_text().splitlines())
+    lines = (line.split() for line in MOUNTS.read_text().splitlines())
     return [Path(line[1]) for line in lines if line[2] in kinds]
 
 

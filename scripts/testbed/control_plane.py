@@ -60,38 +60,35 @@ def apiserver() -> Service:
     policy = layout.STATE / "audit-policy.yaml"
     policy.write_text(AUDIT_POLICY)
     keys = layout.PKI
-    return Service(
-        "apiserver",
-        (
-            str(programs.KUBE_APISERVER.path),
-            f"--etcd-servers=http://127.0.0.1:{layout.ETCD_PORT}",
-            f"--bind-address={layout.HOST_ADDRESS}",
-            f"--advertise-address={layout.HOST_ADDRESS}",
-            f"--secure-port={layout.API_PORT}",
-            f"--tls-cert-file={keys}/apiserver.crt",
-            f"--tls-private-key-file={keys}/apiserver.key",
-            f"--client-ca-file={keys}/ca.crt",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            f"--service-account-key-file={keys}/service-accounts.pub",
-            f"--service-account-signing-key-file={keys}/service-accounts.key",
-            f"--service-cluster-ip-range={layout.SERVICE_RANGE}",
-            "--authorization-mode=Node,RBAC",
-            # On top of the default ones, which include PodSecurity, ResourceQuota and ValidatingAdmissionPolicy.
-            "--enable-admission-plugins=NodeRestriction,PodNodeSelector",
-            f"--kubelet-client-certificate={keys}/kubelet-client.crt",
-            f"--kubelet-client-key={keys}/kubelet-client.key",
-            f"--kubelet-certificate-authority={keys}/ca.crt",
-            "--kubelet-preferred-address-types=InternalIP",
-            f"--audit-policy-file={policy}",
-            f"--audit-log-path={layout.AUDIT_LOG}",
-            "--audit-log-maxsize=500",
-            "--audit-log-maxbackup=1",
-            "--allow-privileged=true",
-            "--anonymous-auth=false",
-            "--profiling=false",
-        ),
-        version=AUDIT_POLICY,
+    command = (
+        str(programs.KUBE_APISERVER.path),
+        f"--etcd-servers=http://127.0.0.1:{layout.ETCD_PORT}",
+        f"--bind-address={layout.HOST_ADDRESS}",
+        f"--advertise-address={layout.HOST_ADDRESS}",
+        f"--secure-port={layout.API_PORT}",
+        f"--tls-cert-file={keys}/apiserver.crt",
+        f"--tls-private-key-file={keys}/apiserver.key",
+        f"--client-ca-file={keys}/ca.crt",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={keys}/service-accounts.pub",
+        f"--service-account-signing-key-file={keys}/service-accounts.key",
+        f"--service-cluster-ip-range={layout.SERVICE_RANGE}",
+        "--authorization-mode=Node,RBAC",
+        # On top of the default ones, which include PodSecurity, ResourceQuota and ValidatingAdmissionPolicy.
+        "--enable-admission-plugins=NodeRestriction,PodNodeSelector",
+        f"--kubelet-client-certificate={keys}/kubelet-client.crt",
+        f"--kubelet-client-key={keys}/kubelet-client.key",
+        f"--kubelet-certificate-authority={keys}/ca.crt",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={layout.AUDIT_LOG}",
+        "--audit-log-maxsize=500",
+        "--audit-log-maxbackup=1",
+        "--allow-privileged=true",
+        "--anonymous-auth=false",
+        "--profiling=false",
     )
+    return Service("apiserver", command, identity=repr((command, AUDIT_POLICY)))
 
 
 def controller_manager() -> Service:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed import layout, network, node_files, pki, programs
+from testbed import node as node_program
 from testbed.errors import BedError
 from testbed.marks import Mark
-from testbed.node import COMMANDS
 from testbed.process import Service, children, run
 from testbed.wait import wait_for
 
@@ -24,13 +24,14 @@ NAMESPACES = ("--mount", "--pid", "--net", "--uts")
 
 def service(node: Node) -> Service:
     """Return the background process that holds the node; writes the node's files first."""
-    version = "".join(_write_files(node))
+    # Not the interpreter or the checkout: two checkouts share a bed without restarting each other's nodes.
+    identity = "".join((*_write_files(node), Path(node_program.__file__).read_text()))
     # Inside, the mount namespace is a copy of ours: the interpreter and these sources are where they are.
     first_process = (sys.executable, "-m", "testbed.node", node.name)
     holder = ("unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc")
     settings = {name: value for name, value in os.environ.items() if name.startswith("KANIKO_BED_")}
     sources = str(Path(__file__).parent.parent)
-    return Service(node.name, (*holder, *first_process), {"PYTHONPATH": sources, **settings}, version)
+    return Service(node.name, (*holder, *first_process), {"PYTHONPATH": sources, **settings}, identity)
 
 
 def start(node: Node) -> bool:
@@ -116,7 +117,7 @@ def _write_files(node: Node) -> list[str]:
         "cni/10-bed.conflist": node_files.cni(node),
         "resolv.conf": node_files.resolv_conf(),
         "kubelet.json": node_files.kubelet(node),
-        COMMANDS: json.dumps({"containerd": containerd, "kubelet": kubelet}, indent=1),
+        node_program.COMMANDS: json.dumps({"containerd": containerd, "kubelet": kubelet}, indent=1),
     }
     for name, text in files.items():
         path = node.state / name

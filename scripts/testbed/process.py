@@ -135,13 +135,14 @@ def descendants(pid: int) -> list[int]:
 class Service:
     """A background program of the bed, running in the bed's network namespace.
 
-    `version` is anything whose change must restart it, such as the text of its configuration.
+    `identity` is what must be the same for a running process to be left alone, such as the text of its configuration;
+    where nothing is given, it is the command with its environment.
     """
 
     name: str
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    version: str = ""
+    identity: str = ""
 
     @property
     def log(self) -> Path:
@@ -167,12 +168,13 @@ class Service:
         return recorded[0] if recorded else None
 
     def start(self) -> bool:
-        """Start it unless it runs already; one that runs with another command or version is replaced.
+        """Start it unless it runs already; one that runs with another identity is replaced.
 
         Returns:
             Whether a new process was started.
         """
-        version = sha256(repr((self.command, sorted(self.environment.items()), self.version)).encode()).hexdigest()[:16]
+        identity = self.identity or repr((self.command, sorted(self.environment.items())))
+        version = sha256(identity.encode()).hexdigest()[:16]
         recorded = self._recorded()
         if recorded:
             if recorded[1] == version:

@@ -32,7 +32,7 @@ def service() -> Service:
     path = layout.STATE / "registry.yml"
     path.write_text(SETTINGS)
     command = (str(programs.REGISTRY.path), "serve", str(path))
-    return Service("registry", command, {"OTEL_TRACES_EXPORTER": "none"}, SETTINGS)
+    return Service("registry", command, {"OTEL_TRACES_EXPORTER": "none"}, repr((command, SETTINGS)))
 
 
 def ready() -> bool:

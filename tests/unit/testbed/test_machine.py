@@ -38,11 +38,28 @@ def test_memory_is_read_as_the_kernel_states_it() -> None:
     assert memory_total("MemTotal:       24684092 kB\nMemFree: 1 kB\n") == 24684092 * 1024
 
 
-def test_the_hierarchies_of_both_versions_are_told_apart(tmp_path: Path) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text(MOUNTS)
-    assert cgroups.hierarchies("cgroup", mounts=mounts) == [Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/memory")]
-    assert cgroups.hierarchies("cgroup2", mounts=mounts) == [Path("/sys/fs/cgroup/unified")]
+def test_the_hierarchies_of_both_versions_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "MOUNTS", tmp_path / "mounts")
+    cgroups.MOUNTS.write_text(MOUNTS)
+    assert cgroups.hierarchies("cgroup") == [Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/memory")]
+    assert cgroups.hierarchies("cgroup2") == [Path("/sys/fs/cgroup/unified")]
+
+
+def test_version_2_groups_are_made_in_the_one_hierarchy_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = tmp_path / "cgroup"
+    mount.mkdir()
+    (mount / "cgroup.controllers").write_text("cpu memory")
+    (mount / "cgroup.subtree_control").touch()
+    monkeypatch.setattr(cgroups, "MOUNTS", tmp_path / "mounts")
+    cgroups.MOUNTS.write_text(f"cgroup2 {mount} cgroup2 rw 0 0\n")
+    cgroups.create()
+    assert (mount / layout.NAME / "node2").is_dir()
+    # One controller a write: the kernel refuses all of them when it refuses one.
+    assert (mount / "cgroup.subtree_control").read_text() == "+memory"
+    assert cgroups.remove() == []
+    assert not (mount / layout.NAME).exists()
 
 
 def test_a_bed_that_is_down_says_so_to_who_wants_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,13 +82,22 @@ def test_starting_a_running_service_changes_nothing(service: Service) -> None:
     assert service.pid == pid
 
 
-def test_a_changed_command_or_configuration_replaces_the_process(service: Service) -> None:
+def test_a_changed_environment_replaces_the_process(service: Service) -> None:
     service.start()
     first = service.pid
-    changed = Service("sleeper", ("sleep", "1000"), version="another configuration")
+    changed = Service("sleeper", ("sleep", "1000"), {"SETTING": "another"})
     assert changed.start()
     assert changed.pid not in {None, first}
     assert start_time(first or 0) is None
+
+
+def test_a_service_with_the_same_identity_is_left_alone(service: Service) -> None:
+    Service("sleeper", ("sleep", "1000"), identity="the text of its configuration").start()
+    pid = service.pid
+    assert not Service("sleeper", ("sleep", "2000"), identity="the text of its configuration").start()
+    assert service.pid == pid
+    assert Service("sleeper", ("sleep", "1000"), identity="another text").start()
+    assert service.pid != pid
 
 
 def test_a_reused_pid_is_not_taken_for_the_service(service: Service) -> None:
