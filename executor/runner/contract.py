@@ -39,7 +39,7 @@ class Contract:
         return cls(
             build_failure=_number(environment, "BUILD_FAILURE_EXIT_CODE"),
             system_failure=_number(environment, "SYSTEM_FAILURE_EXIT_CODE"),
-            exit_code_file=environment.get("BUILD_EXIT_CODE_FILE"),
+            exit_code_file=environment.get("BUILD_EXIT_CODE_FILE") or None,
         )
 
     def forget_exit_code(self) -> None:
