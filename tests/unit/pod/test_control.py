@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -50,7 +51,7 @@ BAD = (
 def fed(data: bytes, cuts: list[int]) -> list[Control]:
     lines = ControlLines()
     edges = [0, *sorted(cuts), len(data)]
-    return [control for start, end in zip(edges, edges[1:], strict=False) for control in lines.feed(data[start:end])]
+    return [control for start, end in pairwise(edges) for control in lines.feed(data[start:end])]
 
 
 @pytest.mark.parametrize(("line", "control"), GOOD)

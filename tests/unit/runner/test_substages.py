@@ -1,0 +1,40 @@
+"""Sub-stages go to the container where the built-in executor runs them."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor.runner.substages import is_known, runs_in_helper
+
+# common/consts.go and common/build.go of GitLab Runner 19.4.
+HELPER = (
+    "prepare_script",
+    "get_sources",
+    "clear_worktree",
+    "restore_cache",
+    "download_artifacts",
+    "archive_cache",
+    "archive_cache_on_failure",
+    "upload_artifacts_on_success",
+    "upload_artifacts_on_failure",
+    "cleanup_file_variables",
+)
+BUILD = ("build_script", "step_script", "step_release", "after_script")
+
+
+@pytest.mark.parametrize("sub_stage", HELPER)
+def test_git_caches_and_artifacts_run_in_the_helper(sub_stage: str) -> None:
+    assert runs_in_helper(sub_stage)
+    assert is_known(sub_stage)
+
+
+@pytest.mark.parametrize("sub_stage", BUILD)
+def test_what_the_author_wrote_runs_in_the_build_container(sub_stage: str) -> None:
+    assert not runs_in_helper(sub_stage)
+    assert is_known(sub_stage)
+
+
+@pytest.mark.parametrize("sub_stage", ["", "new_stage", "get_source", "Build_Script"])
+def test_an_unknown_name_is_the_authors_and_noticed(sub_stage: str) -> None:
+    assert not runs_in_helper(sub_stage)
+    assert not is_known(sub_stage)

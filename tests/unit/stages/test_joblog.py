@@ -1,0 +1,104 @@
+"""The driver's own lines start at a line start, and the script's bytes pass untouched."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from executor.errors import DriverError
+from executor.stages.joblog import JobLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Output:
+    """A job log that writes to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.log = JobLog(self.descriptor)
+
+    def script(self, data: bytes) -> None:
+        self.log.script_output(memoryview(data))
+
+    def read(self) -> bytes:
+        os.close(self.descriptor)
+        return self.path.read_bytes()
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return Output(tmp_path / "log")
+
+
+def test_bytes_of_the_script_pass_as_they_are_in_any_pieces(output: Output) -> None:
+    some = random.Random(4)
+    data = some.randbytes(300_000)
+    position = 0
+    while position < len(data):
+        size = some.randrange(0, 5000)
+        output.script(data[position : position + size])
+        position += size
+    assert output.log.passed() == len(data)
+    assert output.read() == data
+
+
+def test_a_line_of_ours_names_the_speaker_and_starts_at_a_line_start(output: Output) -> None:
+    output.log.say("first")
+    output.script(b"no newline")
+    output.log.say("second")
+    output.script(b"newline\n")
+    output.log.say("third")
+    assert output.read() == (
+        b"kaniko-driver: first\nno newline\nkaniko-driver: second\nnewline\nkaniko-driver: third\n"
+    )
+
+
+def test_an_empty_piece_changes_nothing(output: Output) -> None:
+    output.script(b"x")
+    output.script(b"")
+    output.log.say("y")
+    assert output.read() == b"x\nkaniko-driver: y\n"
+
+
+def test_further_lines_are_indented_and_empty_ones_dropped(output: Output) -> None:
+    output.log.fail(DriverError("What.", why="Why 1.\n\nWhy 2.", remedy="Do."))
+    assert output.read() == b"kaniko-driver: What.\n  Why 1.\n  Why 2.\n  Do.\n"
+
+
+def test_text_that_is_no_unicode_is_said_all_the_same(output: Output) -> None:
+    output.log.say("caf\udce9 ä")
+    assert output.read() == "kaniko-driver: caf? ä\n".encode()
+
+
+def test_a_reader_that_is_slow_gets_every_byte() -> None:
+    reading, writing = os.pipe()
+    data = random.Random(5).randbytes(1_000_000)
+    log = JobLog(writing)
+
+    def write() -> None:
+        log.script_output(memoryview(data))
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        received = b"".join(iter(lambda: pipe.read(997), b""))
+    writer.join()
+    assert received == data
+    assert log.passed() == len(data)
+
+
+def test_a_runner_that_is_gone_is_noticed(output: Output) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with pytest.raises(BrokenPipeError):
+        JobLog(writing).script_output(memoryview(b"x"))
+    os.close(writing)
+    assert output.read() == b""
