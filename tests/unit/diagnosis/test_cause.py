@@ -1,0 +1,208 @@
+"""A pod's status becomes the cause, in words for the one who can act. The statuses are as clusters really write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from executor.diagnosis import cause
+
+RUNNING = {"running": {"startedAt": "2026-08-01T10:00:00Z"}}
+CREATING = {"waiting": {"reason": "ContainerCreating"}}
+DONE = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def terminated(code: int, reason: str = "Error", **more: Any) -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, **more}}
+
+
+def pod(states: dict[str, dict[str, Any]] | None = None, *, deleted: bool = False, **status: Any) -> dict[str, Any]:
+    """A job pod whose containers have these states; `status` are further fields of the pod's own."""
+    return {
+        "metadata": {"name": "job", **({"deletionTimestamp": "2026-08-01T10:05:00Z"} if deleted else {})},
+        "spec": {
+            "containers": [
+                {"name": "build", "resources": {"limits": {"memory": "4Gi"}}},
+                {"name": "helper", "resources": {"limits": {"memory": "512Mi"}}},
+            ]
+        },
+        "status": {
+            "containerStatuses": [
+                {"name": name, "image": f"registry.example.com/{name}:1", "state": state}
+                for name, state in (states or {}).items()
+            ],
+            **status,
+        },
+    }
+
+
+EVICTED = {
+    "phase": "Failed",
+    "reason": "Evicted",
+    "message": 'Usage of EmptyDir volume "builds" exceeds the limit "10Gi". ',
+}
+DEADLINE = {
+    "phase": "Failed",
+    "reason": "DeadlineExceeded",
+    "message": "Pod was active on the node longer than the specified deadline",
+}
+SHUTDOWN = {"phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown."}
+DRAINED = [
+    {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }
+]
+ALIVE = {"build": RUNNING, "helper": RUNNING, "tools": DONE}
+
+
+class TestLost:
+    """Why a container that ran a script no longer does."""
+
+    @pytest.mark.parametrize(
+        ("status", "category", "evidence"),
+        [
+            (None, "deleted", ""),
+            # The pod's own reason comes before the container states, which are stale.
+            (pod(ALIVE, **EVICTED), "evicted", 'EmptyDir volume "builds" exceeds the limit'),
+            (pod({"build": terminated(137, "OOMKilled")}, **EVICTED), "evicted", "exceeds the limit"),
+            (pod({"build": terminated(143)}, **DEADLINE), "deadline", "longer than the specified deadline"),
+            (pod(ALIVE, **SHUTDOWN), "node_lost", "imminent node shutdown"),
+            (pod(ALIVE, reason="NodeLost", message="Node n1 which was running pod job is unresponsive"), "node_lost", "n1"),
+            (pod({"build": terminated(137, "OOMKilled"), "helper": RUNNING}), "out_of_memory", "4Gi"),
+            (pod({"build": terminated(137, "OOMKilled")}, deleted=True), "out_of_memory", "4Gi"),
+            (pod({"build": terminated(143)}, deleted=True), "deleted", ""),
+            (pod(ALIVE, deleted=True, conditions=DRAINED), "deleted", "EvictionByEvictionAPI"),
+            (pod({"build": terminated(137), "helper": RUNNING}), "ended", "exit code 137"),
+            (pod({"build": terminated(0, "Completed")}), "ended", "Completed, exit code 0"),
+            (pod({}), "ended", ""),
+            (pod({}, containerStatuses=None), "ended", ""),
+        ],
+    )
+    def test_the_cause_is_found_with_its_evidence(
+        self, status: dict[str, Any] | None, category: str, evidence: str
+    ) -> None:
+        found = cause.of_lost_pod(status, "build")
+        assert found.category == category
+        assert evidence in found.why
+        assert found.what.endswith(".")
+        assert found.remedy
+        assert found.final
+
+    def test_memory_names_the_container_and_its_own_limit(self) -> None:
+        found = cause.of_lost_pod(pod({"build": RUNNING, "helper": terminated(137, "OOMKilled")}), "helper")
+        assert "The helper container used more memory" in found.what
+        assert "512Mi" in found.why
+
+    def test_another_containers_memory_is_not_blamed(self) -> None:
+        found = cause.of_lost_pod(pod({"build": terminated(1), "helper": terminated(137, "OOMKilled")}), "build")
+        assert found.category == "ended"
+
+    def test_a_limit_that_nobody_set_is_called_unknown(self) -> None:
+        status = pod({"build": terminated(137, "OOMKilled")})
+        status["spec"]["containers"][0].pop("resources")
+        assert "unknown" in cause.of_lost_pod(status, "build").why
+
+
+PULL = 'failed to pull and unpack image "registry.example.com/build:1": not found'
+AFFINITY = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. preemption: 0/2 nodes are "
+SOME = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector. preemption: "
+TAINTED = "0/3 nodes are available: 1 node(s) had untolerated taint {tenant: b}, 2 node(s) didn't match Pod's node affinity"
+MOST = "0/3 nodes are available: 2 node(s) didn't match Pod's node affinity/selector, 1 Insufficient memory."
+
+
+def unscheduled(message: str) -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return pod(conditions=[{"type": "PodReadyToStartContainers", "status": "False"}, condition])
+
+
+class TestWaiting:
+    """Why a pod is not ready yet."""
+
+    @pytest.mark.parametrize(
+        ("status", "category", "evidence", "final"),
+        [
+            (pod({"build": waiting("ErrImagePull", PULL)}), "image", "ErrImagePull: failed to pull", False),
+            (pod({"build": waiting("ImagePullBackOff", "Back-off")}), "image", "ImagePullBackOff: Back-off", False),
+            (pod({"tools": waiting("RegistryUnavailable", "x")}), "image", "RegistryUnavailable", False),
+            (pod({"helper": waiting("ErrImageNeverPull", "x")}), "image", "ErrImageNeverPull", True),
+            (pod({"build": waiting("InvalidImageName", "x")}), "image", "InvalidImageName", True),
+            (
+                pod({"build": waiting("CreateContainerConfigError", 'secret "s" not found')}),
+                "container_config",
+                'secret "s" not found',
+                False,
+            ),
+            (pod({"build": waiting("CreateContainerError", "x")}), "container_config", "CreateContainerError", False),
+            (pod({"build": waiting("RunContainerError", "no sh")}), "container_config", "no sh", False),
+            (pod({"build": terminated(127), "helper": RUNNING}), "ended", "exit code 127", True),
+            (pod({"build": RUNNING, "helper": terminated(0, "Completed")}), "ended", "exit code 0", True),
+            (pod({"build": RUNNING, "helper": RUNNING, "tools": terminated(1)}), "ended", "exit code 1", True),
+            (pod({"tools": terminated(128, "StartError", message="no /bin/busybox")}), "ended", "no /bin/busybox", True),
+            (pod({"build": CREATING}, **EVICTED), "evicted", "exceeds the limit", True),
+            (pod({"build": CREATING}, deleted=True), "deleted", "", True),
+            (pod(reason="OutOfcpu", message="Node didn't have enough resource: cpu"), "unschedulable", "OutOfcpu", True),
+            (pod(reason="NodeAffinity", message="x"), "unschedulable", "NodeAffinity", True),
+            (unscheduled(AFFINITY), "unschedulable", "2 node(s) didn't match", True),
+            (unscheduled(SOME), "unschedulable", "1 Insufficient cpu", False),
+            (unscheduled(MOST), "unschedulable", "1 Insufficient memory", False),
+            (unscheduled(TAINTED), "unschedulable", "untolerated taint", False),
+            (unscheduled(""), "unschedulable", "Unschedulable", False),
+        ],
+    )
+    def test_what_holds_it_up_is_found_with_its_evidence(
+        self, status: dict[str, Any], category: str, evidence: str, *, final: bool
+    ) -> None:
+        found = cause.of_waiting_pod(status)
+        assert found is not None
+        assert (found.category, found.final) == (category, final)
+        assert evidence in found.why
+        assert found.remedy
+
+    @pytest.mark.parametrize(
+        "status",
+        [
+            pod(),
+            pod(containerStatuses=None),
+            {"metadata": {"name": "job"}, "spec": {}},
+            {"metadata": {"name": "job"}, "spec": {}, "status": None},
+            pod({"build": CREATING, "helper": CREATING, "tools": CREATING}),
+            pod(ALIVE),
+            pod({"build": RUNNING, "helper": CREATING, "tools": RUNNING}),
+            pod(conditions=[{"type": "PodScheduled", "status": "True"}]),
+        ],
+    )
+    def test_nothing_holds_up_a_pod_that_is_on_its_way(self, status: dict[str, Any]) -> None:
+        assert cause.of_waiting_pod(status) is None
+
+    @pytest.mark.parametrize(
+        "state",
+        [waiting("ErrImagePull", PULL), waiting("CreateContainerConfigError", "no secret"), terminated(2)],
+    )
+    def test_a_layer_cache_that_does_not_start_is_no_reason_to_wait_or_fail(self, state: dict[str, Any]) -> None:
+        assert cause.of_waiting_pod(pod({"cache-registry": state, **ALIVE})) is None
+
+    def test_an_image_is_named_as_it_was_asked_for(self) -> None:
+        found = cause.of_waiting_pod(pod({"helper": waiting("ErrImagePull", PULL)}))
+        assert found is not None
+        assert "The image of the helper container cannot be pulled: registry.example.com/helper:1" in found.what
+
+    def test_who_can_act_differs_between_no_node_and_no_room(self) -> None:
+        no_node, no_room = cause.of_waiting_pod(unscheduled(AFFINITY)), cause.of_waiting_pod(unscheduled(SOME))
+        assert no_node is not None
+        assert no_room is not None
+        assert "labels" in no_node.remedy
+        assert "when other jobs end" in no_room.remedy
+
+
+def test_a_containers_state_is_found_by_name_or_empty() -> None:
+    assert cause.container_state(pod(ALIVE), "helper") == RUNNING
+    assert cause.container_state(pod(ALIVE), "absent") == {}
+    assert cause.container_state({"metadata": {}}, "build") == {}
