@@ -40,9 +40,9 @@ find_uv() {
 }
 
 make_venv() {
+    stamp=$(cat uv.lock pyproject.toml | sha256sum)
+    [ "$(cat .venv/.made-from 2>/dev/null)" = "$stamp" ] && [ -x .venv/bin/python ] && return
     python=$(find_python) || exit 1
-    stamp="$(cat uv.lock pyproject.toml | sha256sum | cut -c1-16) $python"
-    [ "$(cat .venv/.made-from 2>/dev/null)" = "$stamp" ] && return
     uv=$(find_uv "$python") || exit 1
     say "preparing .venv from uv.lock"
     UV_SYSTEM_CERTS=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy \
