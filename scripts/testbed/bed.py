@@ -150,8 +150,12 @@ def _fill_registry(progress: Progress) -> None:
 
 
 def _wait_for_nodes(since: datetime | None = None) -> None:
+    def alive() -> None:
+        for node in layout.NODES:
+            Service(node.name).check()
+
     what = f"both nodes Ready (their logs: {layout.LOGS}/node*.log)"
-    wait_for(what, lambda: len(cluster.ready_nodes(since)) == len(layout.NODES), 90)
+    wait_for(what, lambda: len(cluster.ready_nodes(since)) == len(layout.NODES), 90, alive)
 
 
 def down(progress: Progress) -> list[str]:

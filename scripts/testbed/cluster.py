@@ -51,13 +51,13 @@ def ready_nodes(since: datetime | None = None) -> set[str]:
         since: count only a node whose kubelet reported after this moment. After a restart, what stands in the API is
             of an earlier life.
     """
-    # The API's times have whole seconds and sort as text.
-    earliest = since.strftime("%Y-%m-%dT%H:%M:%SZ") if since else ""
+    # The API's times have whole seconds and sort as text; what was reported in the same second may be older.
+    before = since.strftime("%Y-%m-%dT%H:%M:%SZ") if since else ""
     ready = set()
     for node in api.items("Node"):
         for condition in node["status"].get("conditions", []):
             good = condition["type"] == "Ready" and condition["status"] == "True"
-            if good and condition["lastHeartbeatTime"] >= earliest:
+            if good and condition["lastHeartbeatTime"] > before:
                 ready.add(node["metadata"]["name"])
     return ready
 

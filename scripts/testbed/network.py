@@ -49,7 +49,11 @@ def create() -> None:
 def attach(node: Node, first_process: int) -> None:
     """Give the node its eth0, the other end on the bridge. Safe to repeat."""
     inside = ("ip", "-n", layout.NAMESPACE)
-    if f"{node.name}@" not in run((*inside, "-brief", "link")):
+    # A process sees the interfaces of its own namespace there.
+    if "eth0:" not in Path(f"/proc/{first_process}/net/dev").read_text():
+        # The end that an earlier life of the node left: the kernel removes it, but takes its time.
+        with suppress(BedError):
+            run((*inside, "link", "delete", node.name))
         peer = ("peer", "name", "eth0", "netns", str(first_process))
         run((*inside, "link", "add", node.name, "type", "veth", *peer))
     run((*inside, "link", "set", node.name, "master", layout.BRIDGE, "up"))

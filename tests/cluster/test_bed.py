@@ -196,7 +196,7 @@ def host() -> list[str]:
     return [*network, *(Path("/proc/sys", setting).read_text() for setting in KERNEL_SETTINGS)]
 
 
-def test_a_second_bed_survives_being_killed_at_work_and_leaves_nothing(second: Second) -> None:
+def test_a_second_bed_survives_kills_and_leaves_nothing(second: Second) -> None:
     before = host()
     interrupted = second.start("up")
     wait_for("its namespace", (layout.NAMESPACE_PATH.parent / second.name).exists, 60)
@@ -204,8 +204,12 @@ def test_a_second_bed_survives_being_killed_at_work_and_leaves_nothing(second: S
     interrupted.communicate()
 
     second.run("up")
-    assert "node2 " in second.run("status")
-    second.run("kubectl", "run", "pod", f"--image={layout.TOOLS_IMAGE}", "--", "sleep", "600")
+    second.run("node", "node2", "kill", "1")
+    wait_for("the end of node2", lambda: "does not run" in second.start("status").communicate()[0], 10)
+    second.run("up")
+    second.run("status")
+    overrides = '--overrides={"spec": {"nodeSelector": {"tenant": "b"}}}'
+    second.run("kubectl", "run", "pod", f"--image={layout.TOOLS_IMAGE}", overrides, "--", "sleep", "600")
     second.run("kubectl", "wait", "--for=condition=Ready", "pod/pod", "--timeout=60s")
     second.run("down")
 
