@@ -80,16 +80,14 @@ def _remedy_for_refusal(refused: ClusterRefused) -> str:
 
 def _await_ready(api: Api, job: Job, pod: dict[str, Any], log: JobLog) -> dict[str, Any]:
     waiting = _Waiting(job, log)
-    while (left := waiting.seconds_left(pod)) > 0:
+    while (left := waiting.seconds_left()) > 0:
         try:
-            for state in _states(api, job, pod, left):
+            # No longer than either budget, so that one watch serves the usual pod through both.
+            for state in _states(api, job, pod, min(left, job.start_timeout)):
                 pod = state
                 if is_ready(pod):
                     return pod
                 waiting.look_at(pod)
-                if waiting.seconds_left(pod) > left:
-                    # A node took it: another budget, another watch.
-                    break
         except ClusterRefused as refused:
             if refused.status != _GONE:
                 raise
@@ -126,10 +124,8 @@ class _Waiting:
         self._created = time.monotonic()
         self._scheduled: float | None = None
 
-    def seconds_left(self, pod: dict[str, Any]) -> float:
-        """Return what is left of the budget that applies to the pod's state."""
-        if self._scheduled is None and pod["spec"].get("nodeName"):
-            self._scheduled = time.monotonic()
+    def seconds_left(self) -> float:
+        """Return what is left of the budget that applies now."""
         if self._scheduled is None:
             return self._created + self._job.schedule_timeout - time.monotonic()
         return self._scheduled + self._job.start_timeout - time.monotonic()
@@ -140,6 +136,8 @@ class _Waiting:
         Raises:
             PodNotStarted: it will never start.
         """
+        if self._scheduled is None and pod["spec"].get("nodeName"):
+            self._scheduled = time.monotonic()
         found = cause.of_waiting_pod(pod)
         if found is None:
             self._image_fails_since = None
