@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _IMAGE_GRACE = 30.0
 """Seconds for which a failing pull may be a registry's hiccup."""
 _GONE = 410
+_SERVER_ERROR = 500
+"""From here on an answer does not say whether the pod was made."""
 
 
 def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
@@ -61,6 +63,8 @@ def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:
     try:
         pod = api.create_pod(job.manifest)
     except ClusterRefused as refused:
+        if refused.status < _SERVER_ERROR:
+            os.unlink(intent)
         raise PodRejected(
             "The cluster refused the job pod.",
             why=refused.why,
