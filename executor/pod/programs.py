@@ -15,6 +15,9 @@ _FILES = {
 }
 """Name on the tools volume -> package file."""
 
+_PULSE_SECONDS = 30
+"""The helper's first process touches the pulse every five seconds; more than that is no accident."""
+
 
 def install_command(flag_files: dict[str, str]) -> list[str]:
     """Make the command of the tools container; `flag_files` are written beside the programs."""
@@ -31,7 +34,7 @@ def first_process(idle_seconds: int) -> list[str]:
 
 def cache_registry_process(idle_seconds: int) -> list[str]:
     """Make the command of the cache registry; needs a shell, and `registry` on PATH."""
-    return ["sh", "-c", _read("cache-registry"), "cache-registry", str(max(1, idle_seconds // 60))]
+    return ["sh", "-c", _read("cache-registry"), "cache-registry", str(idle_seconds + _PULSE_SECONDS)]
 
 
 def run_command(*, stage: str, payload: bytes, logins: int, shell: str, output_limit: int, umask: str) -> list[str]:
