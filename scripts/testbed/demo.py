@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FOLDER = layout.STATE / "demo"
 TENANT_A, TENANT_B = layout.TENANTS
 NODE_OF = {TENANT_A: "node1", TENANT_B: "node2"}
-JOB_TIMEOUT = 900.0  # seconds
+SILENCE = 180.0  # seconds without a line after which the runner or the driver must be dead
 CLEANUP_TIMEOUT = 60.0  # seconds; the driver deletes a pod without waiting for its node to let go of it
 
 
@@ -148,7 +148,7 @@ def run(story: Story, running: ci.Ci, progress: Progress, console: Console) -> O
     job = running.coordinator.submit(ci.sample_job(story.tenant))
     with seen_nodes(story.tenant, job.ident) as nodes:
         print_log(job, console)
-        result = job.wait(JOB_TIMEOUT)
+        result = job.wait(SILENCE)
     console.rule()
     progress.say(f"job {story.title}: {result.state}")
     log = plain(result.trace)
@@ -165,7 +165,7 @@ def run(story: Story, running: ci.Ci, progress: Progress, console: Console) -> O
 def print_log(job: SubmittedJob, console: Console) -> None:
     """Print the log of a job until it is over."""
     view = Unstamped()
-    for piece in job.follow(JOB_TIMEOUT):
+    for piece in job.follow(SILENCE):
         text = view.feed(piece)
         console.file.write(text if console.is_terminal else COLOUR.sub("", text))
         console.file.flush()
