@@ -1,13 +1,14 @@
 """The few calls of a job's path, over the standard library's HTTP.
 
 The full client costs 0.4 s and 45 MB a process, and a job starts seven processes or more. Every call has connect and
-read time-outs. What may be tried again is tried again, in `_tried` alone; creating is not: its caller looks first.
+read time-outs. What may be tried again is tried again, in `_tried` alone; a create looks for its pod before that.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
+_WATCH_SLACK_SECONDS = 5
+_PATIENCE_SECONDS = 60
+_LONGEST_WISH_SECONDS = 30.0
 _TRIES = 5
 _NOT_FOUND = 404
-_CONFLICT = 409
 _GONE = 410
 _UNAUTHORIZED = 401
 _TOO_MANY = 429
@@ -34,19 +37,30 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 
 
 class _Busy(ClusterRefused):
-    """An answer that may be another one in a moment: 429 and 5xx."""
+    """An answer that may be another one in a moment: 429, 5xx, and a conflict with somebody else's change."""
 
     retry_after = 0.0
 
 
 class Api:
-    """The API server, as the tenant's service account sees its namespace."""
+    """The API server, as the tenant's service account sees its namespace.
 
-    def __init__(self, connection: Connection, *, on_retry: Callable[[BaseException], None] = lambda _: None) -> None:
+    `patience` bounds the seconds that one call may take, tries and pauses included; a minute at most.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        on_retry: Callable[[BaseException], None] = lambda _: None,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
         self.connection = connection
         self.namespace = connection.namespace
         self._context = credentials.tls_context(connection)
         self._on_retry = on_retry
+        self._patience = min(patience, _PATIENCE_SECONDS)
+        self._end = 0.0
         self._reused: http.client.HTTPSConnection | None = None
 
     # ------------------------------------------------------------ the calls
@@ -58,16 +72,24 @@ class Api:
             ClusterRefused: quota, policy, a missing right; 409 when the name is taken.
             ClusterUnreachable: it is not known whether the pod exists now.
         """
+        path = self._pods(manifest["metadata"]["name"])
+        sent = False
 
         def create() -> dict[str, Any]:
-            return self._json("POST", self._pods(), body=manifest)
+            nonlocal sent
+            again, sent = sent, True
+            found = self._unless_absent("GET", path) if again else None
+            if found is not None:
+                return found
+            try:
+                return self._json("POST", self._pods(), body=manifest)
+            except ClusterRefused as refused:
+                if not again or refused.reason != "AlreadyExists":
+                    raise
+            # The first request landed after the look: the name is random, so the pod is ours.
+            return self._json("GET", path)
 
-        try:
-            return create()
-        except (ClusterUnreachable, _Busy) as error:
-            self._on_retry(error)
-        name = manifest["metadata"]["name"]
-        return self._tried(lambda: self._unless_absent("GET", self._pods(name)) or create())
+        return self._tried(create)
 
     def get_pod(self, name: str) -> dict[str, Any] | None:
         """Return the pod, or None when there is none."""
@@ -105,7 +127,10 @@ class Api:
             "resourceVersion": resource_version,
             "timeoutSeconds": max(1, int(seconds)),
         }
-        response = self._send("GET", self._pods(query=query), read_seconds=seconds + 5)
+        self._end = time.monotonic() + self._patience
+        response = self._send("GET", self._pods(query=query), read_seconds=seconds + _WATCH_SLACK_SECONDS)
+        # Its own from now on: other calls while it lasts make another one.
+        connection, self._reused = self._reused, None
         try:
             for line in response:
                 change = json.loads(line)
@@ -115,10 +140,11 @@ class Api:
                 if change["type"] == "DELETED":
                     pod["metadata"].setdefault("deletionTimestamp", "now")
                 yield pod
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreachable(self.connection.server, error) from error
         finally:
-            self._forget()
+            if connection is not None:
+                connection.close()
 
     # ------------------------------------------------------------ one request
 
@@ -153,7 +179,7 @@ class Api:
         *,
         body: dict[str, Any] | None = None,
         accept: str = "",
-        read_seconds: float = _READ_SECONDS,
+        read_seconds: float = 0.0,
     ) -> http.client.HTTPResponse:
         response = self._send_once(method, path, body, accept, read_seconds, renew=False)
         if response.status == _UNAUTHORIZED and self.connection.exec_plugin:
@@ -177,7 +203,7 @@ class Api:
             data = json.dumps(body).encode()
         try:
             connection = self._connected()
-            connection.sock.settimeout(read_seconds)
+            connection.sock.settimeout(read_seconds or min(_READ_SECONDS, self._left()))
             connection.request(method, path, body=data, headers=headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
@@ -186,7 +212,7 @@ class Api:
 
     def _connected(self) -> http.client.HTTPSConnection:
         if self._reused is None:
-            self._reused = open_connection(self.connection, self._context)
+            self._reused = open_connection(self.connection, self._context, seconds=min(_CONNECT_SECONDS, self._left()))
         return self._reused
 
     def _forget(self) -> None:
@@ -203,23 +229,33 @@ class Api:
         self._forget()
         error = _refused(response.status, status if isinstance(status, dict) else {}, what)
         if isinstance(error, _Busy) and retry_after.isdecimal():
-            error.retry_after = float(retry_after)
+            error.retry_after = min(float(retry_after), _LONGEST_WISH_SECONDS)
         return error
 
     # ------------------------------------------------------------ trying again
 
+    def _left(self) -> float:
+        """Return how many seconds a try may still take; never none, since zero would mean for ever or not at all."""
+        return max(0.1, self._end - time.monotonic())
+
     def _tried(self, call: Callable[[], Answer]) -> Answer:
+        self._end = time.monotonic() + self._patience
         try:
             return call()
         except (ClusterUnreachable, _Busy) as error:
+            pause = _asked(error)
+            if time.monotonic() + pause >= self._end:
+                raise
             self._on_retry(error)
+        if pause:
+            time.sleep(pause)
         # Imported here: tenacity costs 0.035 s, and the first try nearly always succeeds.
         import tenacity
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((ClusterUnreachable, _Busy)),
             wait=_wait_as_told,
-            stop=tenacity.stop_after_attempt(_TRIES - 1),
+            stop=tenacity.stop_after_attempt(_TRIES - 1) | tenacity.stop_before_delay(self._end - time.monotonic()),
             before_sleep=lambda state: self._on_retry(_failure_of(state)),
             reraise=True,
         )
@@ -235,16 +271,20 @@ def _wait_as_told(state: Any) -> float:
     """Wait 1, 2, 4, 8 s with jitter, and never less than the server asked for."""
     import tenacity
 
-    asked: float = getattr(_failure_of(state), "retry_after", 0.0)
-    return max(min(asked, 60.0), tenacity.wait_exponential_jitter(initial=1, max=15)(state))
+    return max(_asked(_failure_of(state)), tenacity.wait_exponential_jitter(initial=1, max=15)(state))
 
 
-def open_connection(connection: Connection, context: ssl.SSLContext) -> http.client.HTTPSConnection:
-    """Open a TLS connection to the API server, through the proxy where there is one."""
+def _asked(error: BaseException) -> float:
+    return error.retry_after if isinstance(error, _Busy) else 0.0
+
+
+def open_connection(connection: Connection, context: ssl.SSLContext, *, seconds: float) -> http.client.HTTPSConnection:
+    """Open a TLS connection to the API server, through the proxy where there is one, each step within `seconds`."""
     target = urlsplit(connection.server)
     host, port = target.hostname or "", target.port or 443
     via = urlsplit(connection.proxy) if connection.proxy else None
-    opened = _Https(host if via is None else via.hostname or "", port if via is None else via.port or 3128, context)
+    first = (host, port) if via is None else (via.hostname or "", via.port or 3128)
+    opened = _Https(*first, context, seconds)
     opened.server_hostname = connection.tls_server_name or host
     if via is not None:
         opened.set_tunnel(host, port, headers=proxy_authorization(connection.proxy))
@@ -267,8 +307,8 @@ class _Https(http.client.HTTPSConnection):
 
     server_hostname = ""
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=_CONNECT_SECONDS, context=context)
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, seconds: float) -> None:
+        super().__init__(host, port, timeout=seconds, context=context)
         self.context = context
 
     def connect(self) -> None:
@@ -287,8 +327,9 @@ def _unreachable(server: str, error: BaseException) -> ClusterUnreachable:
 
 def _refused(status: int, body: dict[str, Any], what: str) -> ClusterRefused:
     message = str(body.get("message") or f"HTTP {status}")
-    kind = _Busy if status == _TOO_MANY or status >= _SERVER_ERROR else ClusterRefused
-    return kind(
+    # A conflict on create: the quota was changed by another pod at the same moment.
+    busy = status == _TOO_MANY or status >= _SERVER_ERROR or body.get("reason") == "Conflict"
+    return (_Busy if busy else ClusterRefused)(
         f"The Kubernetes API server refused a request ({what}).",
         status=status,
         reason=str(body.get("reason") or ""),
