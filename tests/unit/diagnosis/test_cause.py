@@ -1,4 +1,4 @@
-"""A pod's status becomes the cause, in words for the one who can act. The statuses are as clusters really write them."""
+"""A pod's status becomes the cause, in words for the one who can act. The statuses are as clusters write them."""
 
 from __future__ import annotations
 
@@ -41,17 +41,21 @@ def pod(states: dict[str, dict[str, Any]] | None = None, *, deleted: bool = Fals
     }
 
 
-EVICTED = {
+EVICTED: dict[str, Any] = {
     "phase": "Failed",
     "reason": "Evicted",
     "message": 'Usage of EmptyDir volume "builds" exceeds the limit "10Gi". ',
 }
-DEADLINE = {
+DEADLINE: dict[str, Any] = {
     "phase": "Failed",
     "reason": "DeadlineExceeded",
     "message": "Pod was active on the node longer than the specified deadline",
 }
-SHUTDOWN = {"phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown."}
+SHUTDOWN: dict[str, Any] = {
+    "phase": "Failed",
+    "reason": "Terminated",
+    "message": "Pod was terminated in response to imminent node shutdown.",
+}
 DRAINED = [
     {
         "type": "DisruptionTarget",
@@ -60,7 +64,7 @@ DRAINED = [
         "message": "Eviction API: evicting",
     }
 ]
-ALIVE = {"build": RUNNING, "helper": RUNNING, "tools": DONE}
+ALIVE: dict[str, Any] = {"build": RUNNING, "helper": RUNNING, "tools": DONE}
 
 
 class TestLost:
@@ -75,7 +79,11 @@ class TestLost:
             (pod({"build": terminated(137, "OOMKilled")}, **EVICTED), "evicted", "exceeds the limit"),
             (pod({"build": terminated(143)}, **DEADLINE), "deadline", "longer than the specified deadline"),
             (pod(ALIVE, **SHUTDOWN), "node_lost", "imminent node shutdown"),
-            (pod(ALIVE, reason="NodeLost", message="Node n1 which was running pod job is unresponsive"), "node_lost", "n1"),
+            (
+                pod(ALIVE, reason="NodeLost", message="Node n1 which was running pod job is unresponsive"),
+                "node_lost",
+                "n1",
+            ),
             (pod({"build": terminated(137, "OOMKilled"), "helper": RUNNING}), "out_of_memory", "4Gi"),
             (pod({"build": terminated(137, "OOMKilled")}, deleted=True), "out_of_memory", "4Gi"),
             (pod({"build": terminated(143)}, deleted=True), "deleted", ""),
@@ -114,7 +122,9 @@ class TestLost:
 PULL = 'failed to pull and unpack image "registry.example.com/build:1": not found'
 AFFINITY = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. preemption: 0/2 nodes are "
 SOME = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector. preemption: "
-TAINTED = "0/3 nodes are available: 1 node(s) had untolerated taint {tenant: b}, 2 node(s) didn't match Pod's node affinity"
+TAINTED = (
+    "0/3 nodes are available: 1 node(s) had untolerated taint {tenant: b}, 2 node(s) didn't match Pod's node affinity"
+)
 MOST = "0/3 nodes are available: 2 node(s) didn't match Pod's node affinity/selector, 1 Insufficient memory."
 
 
@@ -145,10 +155,20 @@ class TestWaiting:
             (pod({"build": terminated(127), "helper": RUNNING}), "ended", "exit code 127", True),
             (pod({"build": RUNNING, "helper": terminated(0, "Completed")}), "ended", "exit code 0", True),
             (pod({"build": RUNNING, "helper": RUNNING, "tools": terminated(1)}), "ended", "exit code 1", True),
-            (pod({"tools": terminated(128, "StartError", message="no /bin/busybox")}), "ended", "no /bin/busybox", True),
+            (
+                pod({"tools": terminated(128, "StartError", message="no /bin/busybox")}),
+                "ended",
+                "no /bin/busybox",
+                True,
+            ),
             (pod({"build": CREATING}, **EVICTED), "evicted", "exceeds the limit", True),
             (pod({"build": CREATING}, deleted=True), "deleted", "", True),
-            (pod(reason="OutOfcpu", message="Node didn't have enough resource: cpu"), "unschedulable", "OutOfcpu", True),
+            (
+                pod(reason="OutOfcpu", message="Node didn't have enough resource: cpu"),
+                "unschedulable",
+                "OutOfcpu",
+                True,
+            ),
             (pod(reason="NodeAffinity", message="x"), "unschedulable", "NodeAffinity", True),
             (unscheduled(AFFINITY), "unschedulable", "2 node(s) didn't match", True),
             (unscheduled(SOME), "unschedulable", "1 Insufficient cpu", False),
