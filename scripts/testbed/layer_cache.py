@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from testbed import s3
-from testbed.tenants import CACHE_PREFIX
 
 if TYPE_CHECKING:
     from testbed.layout import Tenant
@@ -15,11 +14,6 @@ def objects(tenant: Tenant) -> list[str]:
     """Every key in the tenant's bucket, also such as do not belong there."""
     pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket=tenant.cache_bucket)
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
-
-
-def strangers(tenant: Tenant) -> list[str]:
-    """Keys in the tenant's bucket that are not below its prefix."""
-    return [key for key in objects(tenant) if not key.startswith(f"{CACHE_PREFIX}/")]
 
 
 def empty(tenant: Tenant) -> int:

@@ -115,9 +115,8 @@ def nodes_of(job: SubmittedJob) -> set[str]:
     return {pod["spec"]["nodeName"] for pod in ci.job_pods(tenant, job.ident)}
 
 
-def test_the_script_starts_soon_after_the_job_was_handed_out(gitlab: ci.Ci) -> None:
-    job = gitlab.coordinator.submit(ci.sample_job(TENANT_A))
-    result = job.wait()
+def test_the_script_starts_soon_after_the_job_was_handed_out(first_build: SubmittedJob) -> None:
+    result = first_build.wait()
     script = section(result.trace, "step_script")
     assert script is not None
     assert script.first_output is not None

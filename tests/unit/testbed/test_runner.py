@@ -161,6 +161,16 @@ def test_a_stopped_runner_leaves_no_process(coordinator: Coordinator, runner: Ru
 
 
 @needs_runner
+def test_a_drained_runner_finishes_its_job_and_takes_no_other(coordinator: Coordinator, runner: Runner) -> None:
+    job = coordinator.submit(JobSpec("tenant-a", script=("sleep 1", "echo finished")))
+    wait_for("the hand-out of the job", lambda: job.running, 20)
+    runner.drain(patience=30)
+    assert job.wait(1).state == "success"
+    assert not coordinator.submit(JobSpec("tenant-a")).running
+    runner.start()
+
+
+@needs_runner
 def test_a_runner_that_cannot_start_says_why(coordinator: Coordinator, tmp_path: Path) -> None:
     broken = Section("tenant-a", "", "shell", tables={"custom": {"run_exec": []}})
     runner = Runner(programs.RUNNER.path, tmp_path / "broken", url=coordinator.url, sections=[broken])
