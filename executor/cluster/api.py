@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from executor.cluster import credentials
@@ -53,7 +53,7 @@ class Api:
         connection: Connection,
         *,
         on_retry: Callable[[BaseException], None] = lambda _: None,
-        patience: float = _PATIENCE_SECONDS,
+        patience: float,
     ) -> None:
         self.connection = connection
         self.namespace = connection.namespace
@@ -62,6 +62,12 @@ class Api:
         self._patience = min(patience, _PATIENCE_SECONDS)
         self._end = 0.0
         self._reused: http.client.HTTPSConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget()
 
     # ------------------------------------------------------------ the calls
 

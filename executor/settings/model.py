@@ -116,7 +116,9 @@ class Timeouts:
     idle: Duration = setting("A pod without any script ends itself after this.", Duration.parse("15m"))
     stop_grace: Duration = setting("From TERM to KILL when a job is cancelled.", Duration.parse("10s"))
     connection: Duration = setting(
-        "How long the API server or the node may be out of reach under a running script.", Duration.parse("5m")
+        "How long the API server or the node may be out of reach under a running script; other stages wait for a "
+        "minute of it at most.",
+        Duration.parse("5m"),
     )
     after_job: Duration = setting(
         "What after_script and uploads may take after the job's own time-out.", Duration.parse("20m")

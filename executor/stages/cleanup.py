@@ -27,12 +27,17 @@ _LANDING_SECONDS = 5.0
 def cleanup(job: Job, journal: Journal, *, intent: str) -> int:
     """Carry out the stage; `intent` is the mark that `prepare` leaves while a create is in flight."""
     try:
-        api = Api(job.connection, on_retry=lambda error: journal.warning("API request tried again", reason=str(error)))
-        found = api.delete_pod(job.pod)
-        if not found and os.path.exists(intent):
-            found = _delete_when_it_lands(api, job)
-        journal.info("pod deleted" if found else "no pod to delete")
-        _sweep(api, job, journal)
+        api = Api(
+            job.connection,
+            on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
+            patience=job.connection_timeout,
+        )
+        with api:
+            found = api.delete_pod(job.pod)
+            if not found and os.path.exists(intent):
+                found = _delete_when_it_lands(api, job)
+            journal.info("pod deleted" if found else "no pod to delete")
+            _sweep(api, job, journal)
     except DriverError as error:
         # What is left has a deadline of its own, and the next cleanup of this tenant finds it by its annotation.
         journal.error("cleanup left something behind", exception=error)

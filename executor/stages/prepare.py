@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _IMAGE_GRACE = 30.0
 """Seconds for which a failing pull may be a registry's hiccup."""
+_DELETE_PATIENCE = 10.0
+"""Seconds to spend on a pod that failed: the runner may be waiting for the end of a cancelled job."""
 _GONE = 410
 _SERVER_ERROR = 500
 """From here on an answer does not say whether the pod was made."""
@@ -45,8 +47,12 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
     for note in job.notes:
         log.say(note)
     started = time.monotonic()
-    api = Api(job.connection, on_retry=lambda error: journal.warning("API request tried again", reason=str(error)))
-    with _deleted_on_failure(api, job, journal):
+    api = Api(
+        job.connection,
+        on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
+        patience=job.connection_timeout,
+    )
+    with api, _deleted_on_failure(job, journal):
         pod = _create(api, job, intent)
         journal.info("pod created")
         pod = _await_ready(api, job, pod, log)
@@ -144,7 +150,7 @@ class _Waiting:
             self._scheduled = time.monotonic()
         found = cause.of_waiting_pod(pod)
         if found is None:
-            self._image_fails_since = None
+            self._image_fails_since = self._last = None
             return
         if found.final or self._image_failed_for_good(found):
             raise _not_started(found)
@@ -184,12 +190,13 @@ def _not_started(found: cause.Diagnosis) -> PodNotStarted:
 
 
 @contextlib.contextmanager
-def _deleted_on_failure(api: Api, job: Job, journal: Journal) -> Iterator[None]:
+def _deleted_on_failure(job: Job, journal: Journal) -> Iterator[None]:
     try:
         yield
     except BaseException:
         try:
-            api.delete_pod(job.pod)
+            with Api(job.connection, patience=min(_DELETE_PATIENCE, job.connection_timeout)) as api:
+                api.delete_pod(job.pod)
         except DriverError as error:
             # `cleanup` follows, and tries again.
             journal.warning("the pod could not be deleted", reason=str(error))

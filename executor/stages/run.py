@@ -81,7 +81,8 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         from executor.cluster.api import Api
 
         nonlocal seen
-        seen = Api(job.connection).get_pod(job.pod)
+        with Api(job.connection, patience=job.connection_timeout) as api:
+            seen = api.get_pod(job.pod)
         if seen is not None and "running" in cause.container_state(seen, container):
             return Fate.RUNNING
         if seen is not None and "running" in cause.container_state(seen, other):
@@ -139,4 +140,5 @@ def _abandon(script: Script, job: Job, journal: Journal) -> None:
 
     journal.warning("the runner is gone; stopping the script and deleting the pod")
     script.stop(grace=0)
-    Api(job.connection).delete_pod(job.pod)
+    with Api(job.connection, patience=job.connection_timeout) as api:
+        api.delete_pod(job.pod)
