@@ -32,15 +32,14 @@ class Client(Api):
 
     def __init__(self, connection: Connection) -> None:
         self.told: list[BaseException] = []
-        super().__init__(connection, on_retry=self.told.append)
+        super().__init__(connection, on_retry=self.told.append, patience=60)
 
 
 @pytest.fixture
 def api(connection: Connection) -> Iterator[Client]:
     """A client of that server, which leaves no connection open."""
-    client = Client(connection)
-    yield client
-    client._forget()
+    with Client(connection) as client:
+        yield client
 
 
 @pytest.fixture
@@ -403,15 +402,13 @@ class TestReachingTheServer:
         by_name = replace(connection, tls_server_name="kubernetes.example.com")
         with pytest.raises(ClusterUnreachable, match="does not answer"):
             Api(by_name, patience=0.5).get_pod("job")
-        client = Client(replace(connection, tls_server_name="localhost"))
-        assert client.get_pod("job") == POD
-        client._forget()
+        with Client(replace(connection, tls_server_name="localhost")) as client:
+            assert client.get_pod("job") == POD
 
     def test_an_insecure_kubeconfig_is_taken_at_its_word(
         self, server: ApiServer, connection: Connection, tmp_path: Path
     ) -> None:
         server.answers = [says(POD)]
         other = make_certificate(tmp_path)
-        client = Client(replace(connection, ca_file=str(other.certificate), insecure=True))
-        assert client.get_pod("job") == POD
-        client._forget()
+        with Client(replace(connection, ca_file=str(other.certificate), insecure=True)) as client:
+            assert client.get_pod("job") == POD

@@ -1,0 +1,270 @@
+"""prepare: a pod that becomes ready, or an explanation and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from executor.errors import Cancelled, ClusterUnreachable, PodNotStarted, PodRejected
+from executor.journal import Journal
+from executor.stages import prepare as stage
+from executor.stages.joblog import JobLog
+from tests.support.jobs import CREATING, DONE, POD, PODS, READY, RUNNING, make_job, pod_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from executor.job import Connection, Job
+    from tests.support.api_server import ApiServer, Exchange
+
+UNSCHEDULED = [
+    {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available: 2 Insufficient cpu."},
+]
+PULLING = {"build": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}, "helper": CREATING}
+
+
+class Cluster:
+    """A pod's life, told in states; the next one is sent when a watch asks for it."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self.server = server
+        self.states: list[dict[str, Any]] = []
+        self.seen = pod_state(node="")
+        self.created = False
+        self.deleted = False
+        self.on_create: Callable[[Exchange], None] | None = None
+        self.on_watch: Callable[[Exchange], None] | None = None
+        server.answers = [self.answer]
+
+    def answer(self, exchange: Exchange) -> None:
+        if exchange.method == "POST":
+            if self.on_create is not None:
+                self.on_create(exchange)
+            else:
+                self.created = True
+                exchange.json(201, self.seen)
+        elif exchange.method == "DELETE":
+            self.deleted = True
+            exchange.json(200, {})
+        elif exchange.path.endswith("/events"):
+            exchange.json(200, {"items": [{"type": "Warning", "reason": "FailedMount", "message": "no disk"}, {}]})
+        elif ("watch", "true") not in exchange.query:
+            exchange.json(200, self.seen) if self.created and not self.deleted else exchange.refuse(404, "no pod")
+        elif self.on_watch is not None:
+            answer, self.on_watch = self.on_watch, None
+            answer(exchange)
+        else:
+            self.watch(exchange)
+
+    def watch(self, exchange: Exchange) -> None:
+        exchange.start_lines()
+        while self.states:
+            self.seen = self.states.pop(0)
+            exchange.line({"type": "MODIFIED", "object": self.seen})
+        # As the server does: silence until the time that was asked for is over.
+        exchange.closing.wait(float(dict(exchange.query)["timeoutSeconds"]))
+        exchange.end_lines()
+
+
+@pytest.fixture
+def cluster(server: ApiServer) -> Cluster:
+    return Cluster(server)
+
+
+class Stage:
+    """One call of prepare, with what it says and leaves."""
+
+    def __init__(self, folder: Path, connection: Connection) -> None:
+        self.connection = connection
+        self.intent = folder / "creating"
+        self.journal = folder / "journal"
+        self.output = folder / "log"
+        self.descriptor = os.open(self.output, os.O_WRONLY | os.O_CREAT, 0o600)
+        self.log = JobLog(self.descriptor)
+
+    def run(self, **changes: Any) -> int:
+        job: Job = make_job(self.connection, **changes)
+        return stage.prepare(job, Journal(str(self.journal)), self.log, intent=str(self.intent))
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.journal.read_text().splitlines()]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, connection: Connection) -> Iterator[Stage]:
+    made = Stage(tmp_path, connection)
+    yield made
+    os.close(made.descriptor)
+
+
+def test_a_pod_is_created_and_awaited_and_its_place_is_said(prepare: Stage, cluster: Cluster) -> None:
+    cluster.states = [
+        pod_state({}, version=2),
+        pod_state({"build": CREATING, "helper": CREATING, "tools": CREATING}, version=3),
+        pod_state({"build": RUNNING, "helper": RUNNING, "tools": RUNNING}, version=4),
+        pod_state(READY, version=5),
+    ]
+    assert prepare.run() == 0
+    assert f"kaniko-driver: pod tenant-a/{POD} is ready on node node1 after" in prepare.said
+    assert prepare.events == ["pod created", "pod ready"]
+    assert not prepare.intent.exists()
+    assert not cluster.deleted
+    assert cluster.server.requests() == [f"POST {PODS}", f"GET {PODS}"]
+
+
+def test_notes_of_config_are_said_first(prepare: Stage, cluster: Cluster) -> None:
+    cluster.seen = pod_state(READY)
+    prepare.run(notes=("using a in place of b",))
+    assert prepare.said.startswith("kaniko-driver: using a in place of b\n")
+
+
+def test_a_layer_cache_that_is_not_up_yet_holds_nothing_up(prepare: Stage, cluster: Cluster) -> None:
+    cluster.seen = pod_state({**READY, "cache-registry": CREATING})
+    assert prepare.run() == 0
+
+
+def test_why_it_waits_is_said_once_and_on_change(prepare: Stage, cluster: Cluster) -> None:
+    waiting = pod_state(node="", conditions=UNSCHEDULED)
+    cluster.states = [waiting, waiting, waiting, pod_state(PULLING), pod_state(PULLING), pod_state(READY)]
+    assert prepare.run() == 0
+    assert prepare.said.count("waiting: No node of the tenant can take the job pod now.") == 1
+    assert prepare.said.count("waiting: The image of the build container cannot be pulled") == 1
+    assert "2 Insufficient cpu" in prepare.said
+
+
+def test_an_image_that_stays_away_ends_the_wait(
+    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_IMAGE_GRACE", 0.0)
+    cluster.states = [pod_state(PULLING), pod_state(PULLING)]
+    with pytest.raises(PodNotStarted, match="The image of the build container") as failed:
+        prepare.run()
+    assert "ErrImagePull: not found" in failed.value.why
+    assert cluster.deleted
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (
+            pod_state({"build": {"terminated": {"exitCode": 127}}, "helper": RUNNING}),
+            "The build container ended before",
+        ),
+        (pod_state({}, reason="Evicted", message="DiskPressure"), "evicted"),
+        (pod_state({"tools": {"waiting": {"reason": "InvalidImageName"}}}), "The image of the tools container"),
+    ],
+)
+def test_what_can_never_start_ends_the_wait_at_once(
+    prepare: Stage, cluster: Cluster, state: dict[str, Any], words: str
+) -> None:
+    cluster.states = [state]
+    with pytest.raises(PodNotStarted, match=words):
+        prepare.run()
+    assert cluster.deleted
+
+
+def test_a_pod_that_vanishes_ends_the_wait(prepare: Stage, cluster: Cluster) -> None:
+    def vanish(exchange: Exchange) -> None:
+        cluster.created = False
+        exchange.start_lines()
+        exchange.end_lines()
+
+    cluster.on_watch = vanish
+    with pytest.raises(PodNotStarted, match="deleted"):
+        prepare.run()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda exchange: exchange.refuse(410, "too old", "Expired"),
+        lambda exchange: exchange.reset(),
+        lambda exchange: exchange.raw(200, b"{"),
+    ],
+    ids=["expired", "reset", "garbage"],
+)
+def test_a_watch_that_fails_is_begun_again_from_the_pod_as_it_is(
+    prepare: Stage, cluster: Cluster, fault: Callable[[Exchange], None]
+) -> None:
+    cluster.on_watch = fault
+    cluster.states = [pod_state(READY)]
+    assert prepare.run() == 0
+    assert cluster.server.requests() == [f"POST {PODS}", f"GET {PODS}", f"GET {PODS}/{POD}", f"GET {PODS}"]
+
+
+class TestRefused:
+    def test_a_full_quota_is_explained_and_nothing_is_in_flight(self, prepare: Stage, cluster: Cluster) -> None:
+        message = 'pods "job" is forbidden: exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5'
+        cluster.on_create = lambda exchange: exchange.refuse(403, message, "Forbidden")
+        with pytest.raises(PodRejected) as rejected:
+            prepare.run()
+        assert "exceeded quota: q" in rejected.value.why
+        assert "quota is used up" in rejected.value.remedy
+        assert not prepare.intent.exists()
+
+    def test_a_policy_is_told_in_its_own_words(self, prepare: Stage, cluster: Cluster) -> None:
+        message = 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation'
+        cluster.on_create = lambda exchange: exchange.refuse(422, message, "Invalid")
+        with pytest.raises(PodRejected) as rejected:
+            prepare.run()
+        assert message in rejected.value.why
+        assert "operator" in rejected.value.remedy
+
+    def test_an_unclear_answer_leaves_a_mark_for_cleanup(self, prepare: Stage, cluster: Cluster) -> None:
+        cluster.server.answers = [lambda exchange: exchange.refuse(500, "etcdserver: request timed out")]
+        with pytest.raises(PodRejected):
+            prepare.run(connection_timeout=1)
+        assert prepare.intent.read_text() == POD
+
+
+class TestOutOfTime:
+    def test_no_node_in_time_is_told_with_the_schedulers_words(self, prepare: Stage, cluster: Cluster) -> None:
+        cluster.states = [pod_state(node="", conditions=UNSCHEDULED)]
+        with pytest.raises(PodNotStarted, match="No node of the tenant") as failed:
+            prepare.run(schedule_timeout=1)
+        assert "2 Insufficient cpu" in failed.value.why
+        assert cluster.deleted
+
+    def test_a_scheduler_that_says_nothing_is_told_with_the_setting(self, prepare: Stage, cluster: Cluster) -> None:
+        with pytest.raises(PodNotStarted, match=r"within 1 s \(timeouts.schedule of the tenant\)"):
+            prepare.run(schedule_timeout=1)
+        assert cluster.deleted
+
+    def test_a_slow_start_is_told_with_the_setting_and_the_clusters_warnings(
+        self, prepare: Stage, cluster: Cluster
+    ) -> None:
+        # What held it up earlier is over, and no reason any more.
+        cluster.states = [pod_state(node="", conditions=UNSCHEDULED), pod_state({"build": CREATING, "tools": DONE})]
+        with pytest.raises(PodNotStarted, match=r"within 1 s \(timeouts.start of the tenant\)") as failed:
+            prepare.run(start_timeout=1)
+        assert failed.value.why == "FailedMount: no disk"
+        assert cluster.deleted
+
+    def test_an_api_server_that_never_answers_ends_the_stage_in_time(self, prepare: Stage, cluster: Cluster) -> None:
+        cluster.server.answers = [lambda exchange: exchange.silence()]
+        started = time.monotonic()
+        with pytest.raises(ClusterUnreachable):
+            prepare.run(connection_timeout=1)
+        assert time.monotonic() - started < 6
+        assert prepare.intent.exists()
+
+
+def test_a_cancel_deletes_what_was_created(prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cancel(_: str) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr(prepare.log, "say", cancel)
+    cluster.states = [pod_state(PULLING)]
+    with pytest.raises(Cancelled):
+        prepare.run()
+    assert cluster.deleted
