@@ -15,7 +15,7 @@ _FILES = {
 }
 """Name on the tools volume -> package file."""
 
-_PULSE_SECONDS = 30
+_PULSE_SECONDS = 15
 """The helper's first process touches the pulse every five seconds; more than that is no accident."""
 
 
