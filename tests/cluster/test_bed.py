@@ -13,12 +13,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 import testbed
-from testbed import bed, cluster, layout, nodes, registry, s3
+from testbed import bed, cache, cluster, layout, nodes, registry, s3
 from testbed.archive import LayerWriter, write_image
 from testbed.errors import BedError
 from testbed.layout import NODES, TENANTS, Node, Tenant
 from testbed.network import inside
 from testbed.process import run
+from testbed.progress import Progress
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
@@ -169,9 +170,11 @@ class Second:
 def second() -> Iterator[Second]:
     """A second bed that is down, without data, before and after."""
     other = Second()
-    other.run("down", "--purge")
-    yield other
-    other.run("down", "--purge")
+    # Another session of these tests on this machine has the same one.
+    with cache.lock(layout.STATE / "second.lock", Progress(), "testing with a second bed"):
+        other.run("down", "--purge")
+        yield other
+        other.run("down", "--purge")
 
 
 def traces(name: str) -> list[str]:
