@@ -75,3 +75,7 @@ class ScriptLost(DriverError):
 
 class Cancelled(BaseException):
     """SIGTERM from the runner. Not an Exception, so that nothing on the way swallows it."""
+
+
+class RunnerGone(BaseException):
+    """The process that started this stage has ended, so nobody will call `cleanup`. Not an Exception either."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _PLUGIN_SECONDS = 60
 _EXPIRY_MARGIN = 60
+# What a header can carry; anything else would be quoted by the error of the HTTP library.
+_TOKEN = re.compile(r"[!-~]+")
 
 
 def tls_context(connection: Connection) -> ssl.SSLContext:
@@ -29,6 +32,8 @@ def tls_context(connection: Connection) -> ssl.SSLContext:
     """
     try:
         context = ssl.create_default_context(cafile=connection.ca_file or None)
+        # Default since Python 3.13; many clusters' own authorities lack what it asks for, and client-go does not ask.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if connection.certificate_file:
             context.load_cert_chain(connection.certificate_file, connection.key_file or None)
         elif connection.exec_plugin:
@@ -53,7 +58,7 @@ def authorization(connection: Connection, *, renew: bool = False) -> dict[str, s
         renew: ask a credential plugin again, because the server said 401.
 
     Raises:
-        CredentialsInvalid: the token's file is gone, or the plugin failed.
+        CredentialsInvalid: the token's file is gone or no token, or the plugin failed.
     """
     if connection.exec_plugin:
         token = _plugin_status(connection, renew=renew).get("token", "")
@@ -62,13 +67,20 @@ def authorization(connection: Connection, *, renew: bool = False) -> dict[str, s
         return {}
     try:
         with open(connection.token_file, encoding="ascii") as file:
-            return {"Authorization": f"Bearer {file.read().strip()}"}
+            token = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CredentialsInvalid(
             "The token for the cluster cannot be read.",
             why=f"{connection.token_file}: {type(error).__name__}",
             remedy="The operator must make it readable for gitlab-runner's user.",
         ) from error
+    if not _TOKEN.fullmatch(token):
+        raise CredentialsInvalid(
+            "The token for the cluster is empty, or has blanks or control characters in it.",
+            why=connection.token_file,
+            remedy="The operator must put the token, and nothing else, there.",
+        )
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _load_plugin_certificate(context: ssl.SSLContext, connection: Connection) -> None:
@@ -92,8 +104,10 @@ def _plugin_status(connection: Connection, *, renew: bool) -> dict[str, str]:
 def _cached(path: str) -> dict[str, str] | None:
     try:
         with open(path, encoding="utf-8") as file:
-            status: dict[str, str] = json.load(file)
+            status = json.load(file)
     except (OSError, ValueError):
+        return None
+    if not isinstance(status, dict):
         return None
     expires = status.get("expirationTimestamp")
     return status if expires is None or _unix_time(expires) - _EXPIRY_MARGIN > time.time() else None
@@ -124,9 +138,12 @@ def _ask_plugin(plugin: dict[str, Any]) -> dict[str, str]:
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PLUGIN_SECONDS, check=True
         )
         status: dict[str, str] = json.loads(done.stdout)["status"]
-        if not status.get("token") and not status.get("clientCertificateData"):
-            raise KeyError("token")
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        token = status.get("token")
+        if token is None and status.get("clientCertificateData"):
+            return status
+        if token is None or not _TOKEN.fullmatch(token):
+            raise ValueError("token")
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError) as error:
         # Neither its output nor its arguments: both may hold secrets.
         raise CredentialsInvalid(
             "The program that supplies the credentials for the cluster failed.",

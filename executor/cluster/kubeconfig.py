@@ -7,7 +7,6 @@ Source: k8s.io/client-go/tools/clientcmd/api/v1/types.go, and KEP-541 for creden
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from typing import Any
 
@@ -37,8 +36,7 @@ def connect(*, path: str, context: str, namespace: str, folder: str) -> Connecti
     entry = _named(document, "contexts", "context", chosen, path)
     cluster = _named(document, "clusters", "cluster", str(entry.get("cluster")), path)
     user = _named(document, "users", "user", str(entry.get("user")), path)
-    base = os.path.dirname(os.path.abspath(path))
-    files = _Files(base=base, folder=folder, source=path)
+    files = _Files(base=os.path.dirname(os.path.abspath(path)), folder=folder, source=path)
     server = str(cluster.get("server") or "")
     if not server.startswith("https://"):
         raise CredentialsInvalid(
@@ -56,7 +54,7 @@ def connect(*, path: str, context: str, namespace: str, folder: str) -> Connecti
         certificate_file=files.of(user, "client-certificate", "client.crt"),
         key_file=files.of(user, "client-key", "client.key"),
         token_file=files.token(user),
-        exec_plugin=_exec_plugin(user, cluster, base),
+        exec_plugin=_exec_plugin(user, cluster, path),
         exec_cache=os.path.join(folder, "credential.json") if user.get("exec") else "",
     )
     if not (connection.certificate_file or connection.token_file or connection.exec_plugin):
@@ -127,7 +125,7 @@ class _Files:
         if data:
             try:
                 return self._keep(name, base64.b64decode(str(data), validate=True))
-            except binascii.Error as error:
+            except ValueError as error:
                 raise CredentialsInvalid(
                     f"{key}-data of the kubeconfig is no base64.", why=self.source, remedy=_REMEDY
                 ) from error
@@ -150,13 +148,23 @@ class _Files:
         return path
 
 
-def _exec_plugin(user: dict[str, Any], cluster: dict[str, Any], base: str) -> dict[str, Any]:
+def _exec_plugin(user: dict[str, Any], cluster: dict[str, Any], path: str) -> dict[str, Any]:
     plugin = user.get("exec")
     if not isinstance(plugin, dict):
         return {}
     command = str(plugin.get("command") or "")
+    try:
+        environment = {str(entry["name"]): str(entry["value"]) for entry in plugin.get("env") or ()}
+    except (LookupError, TypeError):
+        command = ""
+    if not command:
+        raise CredentialsInvalid(
+            "The kubeconfig's exec plugin lacks a command, or the name or value of a variable.",
+            why=path,
+            remedy=_REMEDY,
+        )
     # A relative path with a slash is relative to the kubeconfig; a bare name is looked for on PATH.
-    command = os.path.join(base, command) if "/" in command else command
+    command = os.path.join(os.path.dirname(os.path.abspath(path)), command) if "/" in command else command
     given = {
         "server": cluster.get("server"),
         "tls-server-name": cluster.get("tls-server-name"),
@@ -167,7 +175,7 @@ def _exec_plugin(user: dict[str, Any], cluster: dict[str, Any], base: str) -> di
     return {
         "api_version": str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1"),
         "command": [command, *map(str, plugin.get("args") or ())],
-        "environment": {str(entry["name"]): str(entry["value"]) for entry in plugin.get("env") or ()},
+        "environment": environment,
         "hint": str(plugin.get("installHint") or ""),
         "cluster": {key: value for key, value in given.items() if value} if plugin.get("provideClusterInfo") else {},
     }

@@ -1,12 +1,16 @@
-"""SIGTERM from the runner, as an exception that can be held back where half a step would be lost."""
+"""The runner gives up, by SIGTERM or by dying itself: both as exceptions that nothing on the way swallows.
+
+`Cancelled` can be held back where half a step would be lost.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from executor.errors import Cancelled
+from executor.errors import Cancelled, RunnerGone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +47,23 @@ def shielded() -> Iterator[None]:
     finally:
         _State.shields -= 1
     _raise_once()
+
+
+class Runner:
+    """The process that started this stage."""
+
+    def __init__(self) -> None:
+        self._process = os.getppid()
+
+    def check(self) -> None:
+        """See whether it lives; one that was killed leaves its stages running.
+
+        Raises:
+            RunnerGone: it does not; raised once, so that what cleans up can go on.
+        """
+        if os.getppid() != self._process:
+            self._process = os.getppid()
+            raise RunnerGone
 
 
 def _hear(_signal: int, _frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,10 @@ class JobLog:
         lines = _NAME + "\n  ".join(line for line in text.splitlines() if line) + "\n"
         data = memoryview((start + lines).encode("utf-8", "replace"))
         self._at_line_start = True
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        # A runner that reads no more misses our words; what follows from that is decided where script output meets it.
+        with contextlib.suppress(BrokenPipeError):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
 
     def fail(self, error: DriverError) -> None:
         """Tell what happened, why, and what to do next."""

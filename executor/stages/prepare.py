@@ -1,6 +1,6 @@
 """prepare: start the job pod, and return once both containers accept scripts.
 
-On any failure, and on SIGTERM, what was created is deleted again.
+On any failure, on SIGTERM, and when the runner is gone by then, what was created is deleted again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from executor.cluster.api import Api
 from executor.diagnosis import cause
 from executor.errors import ClusterRefused, ClusterUnreachable, DriverError, PodNotStarted, PodRejected
 from executor.pod import names
+from executor.stages import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
     """
     for note in job.notes:
         log.say(note)
-    started = time.monotonic()
+    started, runner = time.monotonic(), cancel.Runner()
     api = Api(
         job.connection,
         on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
@@ -56,6 +57,7 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
         pod = _create(api, job, intent)
         journal.info("pod created")
         pod = _await_ready(api, job, pod, log)
+        runner.check()
     seconds = time.monotonic() - started
     node = pod["spec"].get("nodeName", "")
     journal.info("pod ready", seconds=round(seconds, 2), node=node)

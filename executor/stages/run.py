@@ -5,16 +5,16 @@ Imports neither the full client nor, unless something breaks, an HTTP client: th
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from executor.cluster import credentials
 from executor.cluster.script import Fate, Order, Script, Surroundings
 from executor.cluster.stream import ExecStream
 from executor.diagnosis import cause
-from executor.errors import Cancelled, PodLost
+from executor.errors import Cancelled, PodLost, RunnerGone
 from executor.pod import names
 from executor.runner import substages
+from executor.stages import cancel
 
 if TYPE_CHECKING:
     from executor.job import Job
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 # As the built-in executor: its helper sets 0000, the build keeps what it has. Modes are part of Kaniko's cache keys.
 _HELPER_UMASK, _BUILD_UMASK = "0000", "0022"
-
-
-class _RunnerGone(BaseException):
-    """The process that started this stage has ended; nobody will call `cleanup`."""
 
 
 def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_file: str, sub_stage: str) -> int:
@@ -60,8 +56,8 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_f
         ended = script.run()
     except Cancelled:
         return _stop(script, job, contract, log)
-    except (_RunnerGone, BrokenPipeError):
-        _abandon(script, job, journal)
+    except (RunnerGone, BrokenPipeError):
+        _leave_nothing(job, journal)
         return contract.system_failure
     return _finish(ended, contract, journal, log)
 
@@ -69,8 +65,6 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_f
 def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> Surroundings:
     context = credentials.tls_context(job.connection)
     container, other = (names.HELPER, names.BUILD) if helper else (names.BUILD, names.HELPER)
-    parent = os.getppid()
-    told = False
     seen: dict[str, Any] | None = None
 
     def open_in(name: str, command: list[str]) -> ExecStream:
@@ -93,13 +87,6 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         found = cause.of_lost_pod(seen, container)
         return PodLost(found.what, why=found.why, remedy=found.remedy)
 
-    def tick() -> None:
-        # A runner that was killed leaves its stages running, and nobody calls `cleanup` for them.
-        nonlocal told
-        if os.getppid() != parent and not told:
-            told = True
-            raise _RunnerGone
-
     return Surroundings(
         open=lambda command: open_in(container, command),
         open_elsewhere=lambda command: open_in(other, command),
@@ -108,7 +95,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         sink=log.script_output,
         passed=log.passed,
         say=log.say,
-        tick=tick,
+        tick=cancel.Runner().check,
         note=lambda event, reason: journal.warning(event, reason=reason),
     )
 
@@ -134,11 +121,10 @@ def _stop(script: Script, job: Job, contract: Contract, log: JobLog) -> int:
     return contract.script_failed(ended.code or 1)
 
 
-def _abandon(script: Script, job: Job, journal: Journal) -> None:
-    """Leave nothing behind when the runner is gone."""
+def _leave_nothing(job: Job, journal: Journal) -> None:
+    """The runner is gone, and nobody will call `cleanup`; the script ends with its pod."""
     from executor.cluster.api import Api
 
-    journal.warning("the runner is gone; stopping the script and deleting the pod")
-    script.stop(grace=0)
     with Api(job.connection, patience=job.connection_timeout) as api:
         api.delete_pod(job.pod)
+    journal.warning("the runner is gone; its job's pod was deleted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from executor.errors import Cancelled, DriverError
+from executor.errors import Cancelled, DriverError, RunnerGone
 from executor.journal import Journal
 from executor.runner.contract import Contract
 from executor.stages.joblog import STDERR, STDOUT, JobLog
@@ -30,8 +30,8 @@ def carry_out(name: str, stage: Callable[[Contract, Journal, JobLog], int]) -> i
     except Cancelled:
         journal.info("cancelled")
         log.say("cancelled by the runner")
-    except BrokenPipeError:
-        journal.warning("the runner no longer reads")
+    except RunnerGone:
+        journal.warning("the runner is gone")
     except DriverError as error:
         journal.error("stage failed", exception=error, kind=type(error).__name__)
         log.fail(error)
