@@ -72,7 +72,8 @@ def up(progress: Progress) -> None:
 
 def _prepare(progress: Progress) -> None:
     to_build = programs.missing()
-    requirements.check_machine(building=bool(to_build))
+    if to_build or not network.exists():  # a bed that runs has what it needs
+        requirements.check_machine(building=bool(to_build))
     packages.ensure(progress)
     if not (to_build or rootfs.missing() or images.missing()):
         return
@@ -162,19 +163,19 @@ def down(progress: Progress) -> list[str]:
     """Take the bed down and return what could not be removed (normally nothing). Data and cache stay.
 
     Whatever else runs in the bed's network namespace is ended too, except this process and those it comes from.
+
+    Raises:
+        BedError: a process could not be ended.
     """
     requirements.check_person()
-    left: list[str] = []
     if not layout.STATE.exists() and not network.exists():
-        return left
+        return []
     with cache.lock(LOCK, progress, AT_WORK):
         process.stop(_services(), patience=1.5)  # the API server waits long for clients that are gone
         process.end_processes(network.processes(), patience=3)
         network.remove()
-        left += cgroups.remove()
-        left += [f"process {pid}" for pid in network.processes()]
-        left += [f"mount {mount}" for mount in _mounts()]
-    return left
+        groups = cgroups.remove()
+        return [*(f"control group {group}" for group in groups), *(f"mount {mount}" for mount in _mounts())]
 
 
 def _mounts() -> list[str]:

@@ -27,11 +27,11 @@ def service(node: Node) -> Service:
     # Not the interpreter or the checkout: two checkouts share a bed without restarting each other's nodes.
     identity = "".join((*_write_files(node), Path(node_program.__file__).read_text()))
     # Inside, the mount namespace is a copy of ours: the interpreter and these sources are where they are.
-    first_process = (sys.executable, "-m", "testbed.node", node.name)
+    program = (sys.executable, "-m", "testbed.node", node.name)
     holder = ("unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc")
     settings = {name: value for name, value in os.environ.items() if name.startswith("KANIKO_BED_")}
     sources = str(Path(__file__).parent.parent)
-    return Service(node.name, (*holder, *first_process), {"PYTHONPATH": sources, **settings}, identity)
+    return Service(node.name, (*holder, *program), {"PYTHONPATH": sources, **settings}, identity)
 
 
 def start(node: Node) -> bool:
