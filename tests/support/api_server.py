@@ -38,7 +38,7 @@ class Exchange:
         url = urlsplit(handler.path)
         self.method = handler.command
         self.path = url.path
-        self.query = parse_qsl(url.query)
+        self.query = parse_qsl(url.query, keep_blank_values=True)
         self.headers = handler.headers
         self.body: Any = None
         if length := int(handler.headers.get("Content-Length") or 0):
@@ -145,8 +145,10 @@ class Peer:
         self.frame(_PING, b"")
 
     def close(self) -> None:
-        """End the connection in order."""
+        """End the connection in order, once the client has said so too."""
         self.frame(_CLOSE, struct.pack("!H", 1000))
+        while self.receive() is not None:
+            pass
 
     def frame(self, opcode: int, payload: bytes) -> None:
         """Send one whole frame."""
