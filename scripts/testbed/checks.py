@@ -29,7 +29,7 @@ LINTERS = (
 @click.option("--keep", is_flag=True, help="Leave the test bed up when it was this command that started it.")
 @click.option("-k", "expression", default="", help="Only tests whose names match, as in pytest.")
 def main(kinds: tuple[str, ...], *, keep: bool, expression: str) -> None:
-    """Run the project's checks and tests; without arguments all of them.
+    r"""Run the project's checks and tests; without arguments all of them.
 
     \b
     lint      style, strict types, and who may import whom

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
+from glob import glob
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -118,12 +120,12 @@ def start_time(pid: int) -> str | None:
 
 
 def children(pid: int) -> list[int]:
-    """Return the pids of a process's direct children."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
+    """Return the pids of a process's direct children. Go programs start others from any thread, so all are asked."""
+    found: list[int] = []
+    for thread in glob(f"/proc/{pid}/task/*/children"):
+        with suppress(OSError), open(thread) as file:  # noqa: PTH123 - the same; and threads end while they are asked
+            found += [int(word) for word in file.read().split()]
+    return found
 
 
 def descendants(pid: int) -> list[int]:

@@ -11,15 +11,15 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed import layout
 from testbed.errors import BedError
-from testbed.process import end_processes, start_time, tail
+from testbed.process import descendants, end_processes, start_time, tail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -177,7 +177,7 @@ class Runner:
         if self._process is None:
             return
         # Stages run in process groups of their own and would outlive a runner that is killed.
-        tree = {pid: started for pid in family(self._process.pid) if (started := start_time(pid))}
+        tree = {pid: started for pid in descendants(self._process.pid) if (started := start_time(pid))}
         self._process.terminate()
         try:
             self._process.wait(SHUTDOWN + 5)
@@ -186,15 +186,6 @@ class Runner:
             self._process.wait()
         end_processes(tree, patience=2)
         self._process = None
-
-
-def family(pid: int) -> list[int]:
-    """A process and everything below it. A Go program starts others from any of its threads, so all are asked."""
-    below = []
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):  # threads and processes may end while they are looked at
-            below += [int(word) for word in thread.read_text().split()]
-    return [pid, *(found for child in below for found in family(child))]
 
 
 def configuration(url: str, sections: Sequence[Section]) -> str:
