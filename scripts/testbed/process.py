@@ -122,8 +122,9 @@ def start_time(pid: int) -> str | None:
 def children(pid: int) -> list[int]:
     """Return the pids of a process's direct children. Go programs start others from any thread, so all are asked."""
     found: list[int] = []
-    for thread in glob(f"/proc/{pid}/task/*/children"):
-        with suppress(OSError), open(thread) as file:  # noqa: PTH123 - the same; and threads end while they are asked
+    # Threads may end while they are asked. /proc is read often, and pathlib triples the cost.
+    for thread in glob(f"/proc/{pid}/task/*/children"):  # noqa: PTH207
+        with suppress(OSError), open(thread) as file:  # noqa: PTH123
             found += [int(word) for word in file.read().split()]
     return found
 
