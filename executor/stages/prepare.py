@@ -87,7 +87,9 @@ def _remedy_for_refusal(refused: ClusterRefused) -> str:
         return (
             "The tenant's quota is used up by other jobs: run this one again when they have ended, or ask the operator."
         )
-    if any(words in refused.why for words in ("violates PodSecurity", "denied the request", "ValidatingAdmissionPolicy")):
+    if any(
+        words in refused.why for words in ("violates PodSecurity", "denied the request", "ValidatingAdmissionPolicy")
+    ):
         return "A policy of the cluster forbids such pods in the tenant's namespace: the operator must compare the two."
     return refused.remedy or "The operator of this runner must correct what the message names."
 
