@@ -28,8 +28,10 @@ _LONGEST_PAUSE = 5.0
 _TRIES_FOR_THE_REST = 5
 _WORTH_TELLING_SECONDS = 10.0
 _STOP_SECONDS = 20.0
-_RUNNING_AGAIN_LATER = frozenset({400, 500})
+_NOT_RUNNING = frozenset({400, 404, 500})
 """What exec answers while a container is not running (any more), kubelet and API server being of several minds."""
+_OVERLOADED = frozenset({429, 502, 503, 504})
+"""What it answers while the API server is restarted or has too much to do."""
 
 
 class Stream(Protocol):
@@ -118,6 +120,7 @@ class Script:
         pauses = _Pauses()
         tries_for_the_rest = 0
         while True:
+            began, had = time.monotonic(), self._around.passed()
             try:
                 self._converse(self._around.open, *self._next_command())
                 if self._complete():
@@ -126,7 +129,7 @@ class Script:
             except (ClusterUnreachable, TimeoutError) as error:
                 reason = f"{type(error).__name__}: {getattr(error, 'why', '') or error}"
             except ClusterRefused as error:
-                if error.status not in _RUNNING_AGAIN_LATER and error.status != 404:  # noqa: PLR2004 - HTTP not found
+                if error.status not in _NOT_RUNNING | _OVERLOADED:
                     raise
                 reason = str(error.why)
             self._around.note("exec stream lost", reason)
@@ -136,7 +139,8 @@ class Script:
                     raise _lost("Its end was reported, but not all that it had printed could be read.")
             if self._look() is Fate.ENDED:
                 return self._read_the_rest()
-            self._wait(pauses.next(restart=self._was_in_contact()))
+            worked = self._around.passed() > had or time.monotonic() - began > _LONGEST_PAUSE
+            self._wait(pauses.next(restart=worked))
 
     def stop(self, *, grace: int) -> Exited | None:
         """End the script and everything it started; pass on what it printed until then.
@@ -151,9 +155,12 @@ class Script:
                 self._converse(self._around.open, command, b"", until=limit)
                 if self._complete():
                     return self._result()
-            except ClusterUnreachable as error:
+            except (ClusterUnreachable, ClusterRefused) as error:
+                if isinstance(error, ClusterRefused) and error.status not in _OVERLOADED:
+                    self._around.note("the script was not stopped", error.why)
+                    return None
                 self._around.note("stopping the script failed, trying again", error.why)
-            except (TimeoutError, ClusterRefused, ScriptLost, PodLost) as error:
+            except (TimeoutError, ScriptLost, PodLost) as error:
                 self._around.note("the script was not stopped", str(error))
                 return None
             self._wait(1.0)
@@ -257,9 +264,6 @@ class Script:
             if time.monotonic() - self._heard > self._connection_timeout:
                 raise
             return Fate.RUNNING
-
-    def _was_in_contact(self) -> bool:
-        return time.monotonic() - self._heard < _TICK_SECONDS
 
     def _wait(self, seconds: float) -> None:
         if time.monotonic() - self._heard > self._connection_timeout:
