@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-AUTHOR = "the job's author"
 OPERATOR = "the operator of this runner"
 
 _IMAGE_REASONS = frozenset(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 
@@ -25,7 +24,6 @@ STAGES_FOLDER = "/driver/stages"
 LOGINS_FOLDER = "/driver/logins"
 PULSE_FOLDER = "/driver/pulse"
 
-_LABEL_LENGTH = 63  # k8s.io/apimachinery/pkg/util/validation: LabelValueMaxLength, DNS1123LabelMaxLength
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own suffixes: no vowels, no look-alikes
 
 
@@ -43,15 +41,6 @@ def stage_id(sub_stage: str) -> str:
     """Name one call of `run`; sub-stages repeat within a job, so the name alone would not do."""
     readable = re.sub(r"[^a-z0-9_]+", "-", sub_stage.lower())[:40]
     return f"{readable}-{_random(8)}"
-
-
-def label_value(text: str) -> str:
-    """Turn any text into a label value; what had to be changed gets a digest, so that two texts stay two."""
-    legal = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
-    if legal == text and len(text) <= _LABEL_LENGTH:
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"{legal[: _LABEL_LENGTH - 9]}-{digest}".strip("-._")
 
 
 def _random(length: int) -> str:

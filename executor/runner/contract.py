@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 JOB_FILE_VARIABLE = "KANIKO_DRIVER_JOB_FILE"
 """Set through `job_env`, so without the prefix that everything a job can set carries."""
 
-USER_PREFIX = "CUSTOM_ENV_"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
