@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 
 import pytest
@@ -38,28 +37,3 @@ def test_an_attempt_is_a_label_value() -> None:
 def test_a_stage_is_one_plain_folder_name_whatever_the_sub_stage_is_called(sub_stage: str) -> None:
     stage = names.stage_id(sub_stage)
     assert re.fullmatch(r"[a-z0-9_-]{1,60}", stage)
-
-
-def random_text(some: random.Random) -> str:
-    alphabet = some.choice(("ab-", "abcXYZ019._-", "äß漢/ \n$%", "a/.:@ -_Ω"))
-    return "".join(some.choice(alphabet) for _ in range(some.randrange(0, 90)))
-
-
-def test_any_text_becomes_a_legal_label_value() -> None:
-    some = random.Random(1)
-    for text in ("", "-", "...", "_a_", "x" * 63, "x" * 64, "\udcff", *(random_text(some) for _ in range(3000))):
-        value = names.label_value(text)
-        assert LABEL_VALUE.fullmatch(value), text
-        assert len(value) <= 63
-
-
-def test_two_texts_stay_two_label_values() -> None:
-    some = random.Random(2)
-    texts = (
-        {random_text(some) for _ in range(3000)} | {"x" * 63 + tail for tail in "abc"} | {"a/b", "a-b", "a b", "a--b"}
-    )
-    assert len({names.label_value(text) for text in texts}) == len(texts)
-
-
-def test_a_legal_text_is_kept_so_that_people_find_it() -> None:
-    assert names.label_value("Group_1.project-x") == "Group_1.project-x"
