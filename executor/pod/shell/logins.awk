@@ -1,9 +1,11 @@
 # Merges docker config.json files, the later over the earlier: host by host under "auths", key by key elsewhere.
-# A missing or empty file counts as {}. Values are copied as they stand, never decoded. Exit status 1: not JSON.
+# A missing or empty file counts as {}. Values are copied as they stand, never decoded, so what is inside of them is
+# for the reader to judge. Exit status 1: no JSON object.
 
 # Position after the JSON value that starts at `from` in `text`, or 0.
-function value_end(text, from,    depth, i, char, in_string) {
-    for (i = from; i <= length(text); i++) {
+function value_end(text, from,    depth, i, char, in_string, last) {
+    last = length(text)
+    for (i = from; i <= last; i++) {
         char = substr(text, i, 1)
         if (in_string) {
             if (char == "\\") i++
@@ -49,12 +51,18 @@ function members(text, keys, values,    n, i, end) {
 }
 
 function put(table, order, key, value) {
-    if (!(key in table)) order[++order[0]] = key
+    order[++order[0]] = key
     table[key] = value
 }
 
-function joined(table, order,    i, text) {
-    for (i = 1; i <= order[0]; i++) text = text (i > 1 ? "," : "") order[i] ":" table[order[i]]
+# Each key at its last place: one host may be written in two ways (https:// and https:\/\/), and readers take the last.
+function joined(table, order,    i, text, seen) {
+    split("", seen)
+    for (i = order[0]; i > 0; i--) {
+        if (order[i] in seen) continue
+        seen[order[i]] = 1
+        text = order[i] ":" table[order[i]] (text == "" ? "" : ",") text
+    }
     return "{" text "}"
 }
 
@@ -67,6 +75,7 @@ BEGIN {
         if (n < 0) exit 1
         for (k = 1; k <= n; k++) {
             if (keys[k] != "\"auths\"") { put(other, other_order, keys[k], values[k]); continue }
+            if (values[k] == "null") continue
             hosts = members(values[k], host_keys, host_values)
             if (hosts < 0) exit 1
             for (h = 1; h <= hosts; h++) put(auths, auths_order, host_keys[h], host_values[h])
