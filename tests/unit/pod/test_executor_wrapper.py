@@ -1,0 +1,305 @@
+"""What stands at /kaniko/executor: the tenant's flags around the author's, the cache when it answers, merged logins.
+
+Runs the wrapper with real busybox; the real executor is a program that writes down what it got.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import random
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.container import busybox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REAL = """\
+#!/bin/sh
+printf '%s\\0' "$@" > "$RECORD/arguments"
+cat /proc/$$/environ > "$RECORD/environment"
+echo the real one
+exit 7
+"""
+
+
+class Kaniko:
+    """A build container's files, and calls of its executor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tools = folder / "tools"
+        self.logins = folder / "logins"
+        self.author = folder / "author"
+        for made in (self.tools, self.logins, self.author):
+            made.mkdir()
+        (self.tools / "busybox").symlink_to(busybox())
+        for program in ("executor", "logins.awk"):
+            shutil.copy(str(files("executor.pod") / "shell" / program), self.tools)
+        self.flags(default=[], cache=[], locked=[])
+        self.real = folder / "real"
+        self.real.write_text(REAL)
+        self.real.chmod(0o755)
+        self.stderr = ""
+
+    def flags(self, **lists: list[str]) -> None:
+        """Write the flag files as the tools container does."""
+        for name, flags in lists.items():
+            (self.tools / f"flags.{name}").write_text("".join(f"{flag}\n" for flag in flags))
+
+    def call(self, *arguments: str, **environment: str) -> list[str]:
+        """Call the wrapper; returns the arguments that the real executor got."""
+        done = subprocess.run(
+            [self.tools / "busybox", "sh", self.tools / "executor", *arguments],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "RECORD": str(self.folder),
+                "KANIKO_DRIVER_TOOLS": str(self.tools),
+                "KANIKO_DRIVER_LOGINS": str(self.logins),
+                "KANIKO_DRIVER_EXECUTOR": str(self.real),
+                "DOCKER_CONFIG": str(self.author),
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.stderr = done.stderr
+        assert (done.returncode, done.stdout) == (7, "the real one\n"), done.stderr
+        *got, last = (self.folder / "arguments").read_text().split("\0")
+        assert last == ""
+        return got if arguments or got != [""] else []
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the real executor got at the last call."""
+        entries = (self.folder / "environment").read_text().split("\0")
+        return dict(entry.split("=", 1) for entry in entries if entry)
+
+    def merged(self) -> dict[str, object]:
+        """Return the logins that the real executor saw at the last call."""
+        folder = Path(self.environment()["DOCKER_CONFIG"])
+        merged: dict[str, object] = json.loads((folder / "config.json").read_text())
+        return merged
+
+
+@pytest.fixture
+def kaniko(tmp_path: Path) -> Kaniko:
+    return Kaniko(tmp_path)
+
+
+class Registry(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Cache:
+    """A cache registry that answers."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.server = http.server.HTTPServer(("127.0.0.1", port), Registry)
+        self.asked: list[str] = []
+        self.server.asked = self.asked  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v2/"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def cache() -> Iterator[Cache]:
+    running = Cache()
+    yield running
+    running.close()
+
+
+class TestFlags:
+    def test_defaults_come_first_the_authors_next_the_locked_ones_last(self, kaniko: Kaniko) -> None:
+        kaniko.flags(default=["--a=1", "--b=2"], locked=["--z=9", "--y=8"])
+        got = kaniko.call("--context", "/builds", "--a=author", "--z=author")
+        assert got == ["--a=1", "--b=2", "--context", "/builds", "--a=author", "--z=author", "--z=9", "--y=8"]
+        assert kaniko.stderr == ""
+
+    def test_the_authors_words_are_kept_exactly(self, kaniko: Kaniko) -> None:
+        kaniko.flags(default=["--default"], locked=["--locked"])
+        some = random.Random(11)
+        pieces = [
+            "",
+            " ",
+            "a",
+            "--build-arg",
+            "\n",
+            "\t",
+            "'",
+            '"',
+            "\\",
+            "$(id)",
+            "`id`",
+            "$HOME",
+            "*",
+            "ä漢",
+            "\\n",
+            "--",
+            "-",
+        ]
+        for _ in range(25):
+            words = ["".join(some.choices(pieces, k=some.randrange(4))) for _ in range(some.randrange(6))]
+            assert kaniko.call("--first", *words) == ["--default", "--first", *words, "--locked"]
+
+    def test_the_operators_words_are_kept_exactly(self, kaniko: Kaniko) -> None:
+        flags = ["--label=a b  c ", "--x=$(id)`id`$HOME", "--y='\"\\n\\", "--z=*", "  --w=ä"]
+        kaniko.flags(default=flags, locked=flags)
+        assert kaniko.call("--a") == [*flags, "--a", *flags]
+
+    @pytest.mark.parametrize("arguments", [("version",), ("help", "--x"), ()])
+    def test_what_is_no_build_passes_untouched(self, kaniko: Kaniko, arguments: tuple[str, ...]) -> None:
+        kaniko.flags(default=["--default"], locked=["--locked"])
+        assert kaniko.call(*arguments, DOCKER_AUTH_CONFIG="{}") == list(arguments)
+        assert kaniko.environment()["DOCKER_AUTH_CONFIG"] == "{}"
+        assert kaniko.environment()["DOCKER_CONFIG"] == str(kaniko.author)
+
+
+class TestCache:
+    FLAGS = ("--cache=true", "--cache-repo=127.0.0.1:5407/layers")
+
+    @pytest.fixture(autouse=True)
+    def flags(self, kaniko: Kaniko) -> None:
+        kaniko.flags(default=["--default"], cache=list(self.FLAGS))
+
+    def test_it_is_used_when_it_answers(self, kaniko: Kaniko, cache: Cache) -> None:
+        got = kaniko.call("--context=/b", KANIKO_DRIVER_CACHE_URL=cache.url)
+        assert got == ["--default", *self.FLAGS, "--context=/b"]
+        assert cache.asked == ["/v2/"]
+        assert kaniko.stderr == ""
+
+    def test_a_tenant_without_one_is_not_held_up(self, kaniko: Kaniko) -> None:
+        assert kaniko.call("--context=/b") == ["--default", "--context=/b"]
+        assert kaniko.stderr == ""
+
+    def test_one_that_is_still_starting_is_waited_for(self, kaniko: Kaniko) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        late: list[Cache] = []
+        timer = threading.Timer(0.5, lambda: late.append(Cache(port)))
+        timer.start()
+        try:
+            got = kaniko.call("--x", KANIKO_DRIVER_CACHE_URL=f"http://127.0.0.1:{port}/v2/")
+        finally:
+            timer.join()
+            late[0].close()
+        assert got == ["--default", *self.FLAGS, "--x"]
+
+    def test_a_closed_port_is_given_up_in_time_with_one_line(self, kaniko: Kaniko) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        self.given_up(kaniko, f"http://127.0.0.1:{port}/v2/")
+
+    def test_a_port_that_accepts_and_says_nothing_is_given_up_in_time_with_one_line(self, kaniko: Kaniko) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as hole:
+            self.given_up(kaniko, f"http://127.0.0.1:{hole.getsockname()[1]}/v2/")
+
+    def given_up(self, kaniko: Kaniko, url: str) -> None:
+        started = time.monotonic()
+        got = kaniko.call("--x", KANIKO_DRIVER_CACHE_URL=url, KANIKO_DRIVER_CACHE_SECONDS="1")
+        assert time.monotonic() - started < 4
+        assert got == ["--default", "--x"]
+        assert kaniko.stderr == "kaniko-driver: the layer cache did not answer within 1 s; building without it\n"
+
+    @pytest.mark.parametrize("own", ["--cache=false", "--cache-repo=registry.example.com/cache", "--cache-repo"])
+    def test_an_author_who_wants_another_or_none_is_not_held_up(self, kaniko: Kaniko, cache: Cache, own: str) -> None:
+        got = kaniko.call("--context=/b", own, KANIKO_DRIVER_CACHE_URL=cache.url)
+        assert got == ["--default", "--context=/b", own]
+        assert cache.asked == []
+        assert kaniko.stderr == ""
+
+    def test_the_bound_is_fifteen_seconds_where_nobody_says_otherwise(self) -> None:
+        text = (files("executor.pod") / "shell" / "executor").read_text()
+        assert "cache_seconds=${KANIKO_DRIVER_CACHE_SECONDS:-15}" in text
+
+
+class TestLogins:
+    def given(self, kaniko: Kaniko, **hosts: str) -> None:
+        (kaniko.logins / "given.json").write_text(self.config(**hosts))
+
+    def config(self, **hosts: str) -> str:
+        return json.dumps({"auths": {host: {"auth": login} for host, login in hosts.items()}})
+
+    def test_the_authors_file_wins_over_the_variable_over_what_was_given(self, kaniko: Kaniko) -> None:
+        self.given(kaniko, a="given", b="given", c="given")
+        (kaniko.author / "config.json").write_text(self.config(c="author", d="author"))
+        kaniko.call("--x", DOCKER_AUTH_CONFIG=self.config(b="variable", c="variable", e="variable"))
+        assert kaniko.merged() == json.loads(self.config(a="given", b="variable", c="author", d="author", e="variable"))
+
+    def test_kaniko_reads_the_merged_file_and_nothing_before_it(self, kaniko: Kaniko) -> None:
+        self.given(kaniko, a="given")
+        kaniko.call("--x", DOCKER_AUTH_CONFIG=self.config(b="variable"))
+        assert "DOCKER_AUTH_CONFIG" not in kaniko.environment()
+        assert kaniko.environment()["DOCKER_CONFIG"] == str(kaniko.logins / "docker")
+
+    def test_other_settings_of_the_author_are_kept(self, kaniko: Kaniko) -> None:
+        self.given(kaniko, a="given")
+        (kaniko.author / "config.json").write_text('{"credHelpers": {"x": "ecr-login"}}')
+        kaniko.call("--x")
+        assert kaniko.merged() == {"credHelpers": {"x": "ecr-login"}, "auths": {"a": {"auth": "given"}}}
+
+    def test_a_second_call_sees_what_changed_since_the_first(self, kaniko: Kaniko) -> None:
+        self.given(kaniko, a="given")
+        kaniko.call("--x", DOCKER_AUTH_CONFIG=self.config(b="variable"))
+        (kaniko.author / "config.json").write_text(self.config(c="author"))
+        kaniko.call("--x")
+        assert kaniko.merged() == json.loads(self.config(a="given", c="author"))
+
+    def test_without_any_logins_kaniko_gets_an_empty_file(self, kaniko: Kaniko) -> None:
+        kaniko.call("--x")
+        assert kaniko.merged() == {"auths": {}}
+        assert kaniko.stderr == ""
+
+    def test_nobody_else_in_the_image_can_read_them(self, kaniko: Kaniko) -> None:
+        self.given(kaniko, a="given")
+        kaniko.call("--x", DOCKER_AUTH_CONFIG=self.config(b="variable"))
+        for path in (kaniko.logins / "docker" / "config.json", kaniko.logins / "variable.json"):
+            assert path.stat().st_mode & 0o077 == 0
+
+    @pytest.mark.parametrize("broken", ["{", "[]", '{"auths": 5}', "s3cret", '{"auths": {"a": {"auth": "s3cret"}'])
+    def test_a_broken_file_of_the_author_is_left_to_kaniko_with_one_line(self, kaniko: Kaniko, broken: str) -> None:
+        self.given(kaniko, a="given")
+        (kaniko.author / "config.json").write_text(broken)
+        assert kaniko.call("--x") == ["--x"]
+        assert kaniko.environment()["DOCKER_CONFIG"] == str(kaniko.author)
+        assert kaniko.stderr == (
+            f"kaniko-driver: registry logins could not be merged; Kaniko gets {kaniko.author}/config.json alone\n"
+        )
+
+    def test_a_broken_variable_hides_the_other_logins_no_more_than_it_must(self, kaniko: Kaniko) -> None:
+        (kaniko.author / "config.json").write_text(self.config(c="author"))
+        kaniko.call("--x", DOCKER_AUTH_CONFIG="no json")
+        assert kaniko.environment()["DOCKER_CONFIG"] == str(kaniko.author)
+        assert "could not be merged" in kaniko.stderr
+
+    def test_a_container_without_a_place_for_logins_keeps_its_own(self, kaniko: Kaniko) -> None:
+        kaniko.logins.rmdir()
+        kaniko.call("--x", DOCKER_AUTH_CONFIG="{}")
+        assert kaniko.environment()["DOCKER_AUTH_CONFIG"] == "{}"
+        assert kaniko.environment()["DOCKER_CONFIG"] == str(kaniko.author)
