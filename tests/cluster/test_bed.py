@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,7 +150,9 @@ class Second:
 
     def __init__(self) -> None:
         sources = str(Path(testbed.__file__).parent.parent)
-        self._environment = {**os.environ, "KANIKO_BED_NAME": self.name, "PYTHONPATH": sources}
+        # Its state follows from its name.
+        others = {name: value for name, value in os.environ.items() if name != "KANIKO_BED_STATE"}
+        self._environment = {**others, "KANIKO_BED_NAME": self.name, "PYTHONPATH": sources}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command of this bed."""
@@ -170,8 +173,8 @@ class Second:
 def second() -> Iterator[Second]:
     """A second bed that is down, without data, before and after."""
     other = Second()
-    # Another session of these tests on this machine has the same one.
-    with cache.lock(layout.STATE / "second.lock", Progress(), "testing with a second bed"):
+    # Another session of these tests on this machine, maybe of another checkout, has the same one.
+    with cache.lock(Path(gettempdir(), f"{other.name}.lock"), Progress(), "testing with a second bed"):
         other.run("down", "--purge")
         yield other
         other.run("down", "--purge")
