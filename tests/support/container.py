@@ -213,6 +213,12 @@ class Container:
         """Wait for the first process, and return its exit code."""
         return self._process.wait(SECONDS)
 
+    def listens_for(self, number: signal.Signals) -> bool:
+        """Tell whether the first process has a handler for a signal."""
+        lines = Path(f"/proc/{self._first}/status").read_text().splitlines()
+        caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+        return bool(caught >> (number - 1) & 1)
+
     def signal(self, number: signal.Signals) -> None:
         """Send the first process a signal."""
         os.kill(self._first, number)

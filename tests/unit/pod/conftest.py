@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -98,13 +99,9 @@ class Pod:
         )
         self.containers.append(container)
         if ready:
-            until("the first process", lambda: self._is_idle(container))
+            # The supervisor is the one that does, and it begins with that.
+            until("the first process", lambda: container.listens_for(signal.SIGTERM))
         return container
-
-    @staticmethod
-    def _is_idle(container: Container) -> bool:
-        first = container.run("/bin/busybox", "cat", "/proc/1/cmdline").out
-        return b"supervisor\0idle" in first
 
     def close(self) -> None:
         """End all containers."""

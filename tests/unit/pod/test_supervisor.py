@@ -321,14 +321,16 @@ class TestLimit:
 
 class TestLostFiles:
     def test_a_stage_deleted_under_its_script_is_told_and_no_hang(self, build: Container, pod: Pod) -> None:
-        script = "echo before; rm -rf /driver/stages/s; touch removed; sleep 60\n"
-        running = start_script(build, "s", script).until("before").wait()
-        assert controls(running)[-1] == Failed("lost")
-        assert (pod.volumes["/builds"] / "removed").exists()
+        script = "echo before; while [ ! -e go ]; do sleep 0.05; done; rm -rf /driver/stages/s; sleep 60\n"
+        running = start_script(build, "s", script).until("before")
+        (pod.volumes["/builds"] / "go").touch()
+        assert controls(running.wait())[-1] == Failed("lost")
 
-    def test_all_stages_deleted_is_told_and_no_hang(self, build: Container) -> None:
-        running = start_script(build, "s", "rm -rf /driver/stages/* /driver/stages/.*; echo after\n").wait()
-        assert controls(running)[-1] == Failed("lost")
+    def test_all_stages_deleted_is_told_and_no_hang(self, build: Container, pod: Pod) -> None:
+        script = "echo before; while [ ! -e go ]; do sleep 0.05; done; rm -rf /driver/stages/* /driver/stages/.*\n"
+        running = start_script(build, "s", script).until("before")
+        (pod.volumes["/builds"] / "go").touch()
+        assert controls(running.wait())[-1] == Failed("lost")
 
     def test_output_deleted_before_a_second_look_is_told(self, build: Container, pod: Pod) -> None:
         run_script(build, "s", "echo x\n")
@@ -336,7 +338,8 @@ class TestLostFiles:
         assert controls(follow(build, "s")) == [Failed("lost")]
 
     def test_a_keeper_that_was_killed_is_told_and_no_hang(self, build: Container) -> None:
-        script = "echo before; kill -9 $(cat /driver/stages/s/keeper); sleep 60\n"
+        keeper = "/driver/stages/s/keeper"
+        script = f"echo before; while [ ! -s {keeper} ]; do sleep 0.05; done; kill -9 $(cat {keeper}); sleep 60\n"
         running = start_script(build, "s", script).until("before").wait()
         assert controls(running)[-1] == Failed("lost")
         assert running.out == b"before\n"
@@ -417,7 +420,8 @@ class TestStop:
         assert list(pod.volumes["/builds"].iterdir()) == []
 
     def test_forged_process_ids_save_nobody(self, build: Container) -> None:
-        script = "trap '' TERM; sleep 60 & echo $! > /driver/stages/s/keeper; echo up; while :; do sleep 0.1; done\n"
+        forge = "while [ ! -s keeper ]; do sleep 0.05; done; echo $! > keeper; echo $! > recorder"
+        script = f"trap '' TERM; sleep 60 & cd /driver/stages/s; {forge}; echo up; while :; do sleep 0.1; done\n"
         start_script(build, "s", script).until("up")
         stop(build, "s").wait()
         assert others(build) == []
