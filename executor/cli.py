@@ -15,10 +15,6 @@ def main() -> None:
     """Entry point."""
     arguments = sys.argv[1:]
     if arguments and arguments[0] in STAGES and "--help" not in arguments:
-        # Before anything slow is imported: the runner may give up at any moment.
-        from executor.stages import cancel
-
-        cancel.listen()
         from executor.stages import entry
         from executor.stages.stage import carry_out
 

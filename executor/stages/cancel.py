@@ -24,13 +24,15 @@ class _State:
 
 
 def listen() -> None:
-    """Raise `Cancelled` at the first SIGTERM, wherever the stage is; later ones do nothing.
-
-    Called before anything slow is imported: the runner may give up at any moment.
-    """
+    """Raise `Cancelled` at the first SIGTERM, wherever the stage is; later ones do nothing."""
     signal.signal(signal.SIGTERM, _hear)
     # A runner in a terminal: Ctrl-C goes to the whole process group.
     signal.signal(signal.SIGINT, _hear)
+
+
+def over() -> None:
+    """Do nothing from now on: the stage has ended, and only its exit code is left to tell."""
+    _State.raised = True
 
 
 def requested() -> bool:

@@ -1,4 +1,7 @@
-"""From a stage's arguments and environment to its one function; imports that one stage and no other."""
+"""From a stage's arguments and environment to its one function; imports that one stage and no other.
+
+Imports are shielded from SIGTERM, since an exception in the middle of one may be swallowed by the import system.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 from executor.errors import ContractBroken
 from executor.job import Job
 from executor.runner.contract import job_file_path
+from executor.stages import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +32,8 @@ def stage(name: str, arguments: list[str]) -> Stage:
 
 
 def _config(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -> int:
-    from executor.stages.config import config
+    with cancel.shielded():
+        from executor.stages.config import config
 
     folder, tenant = _options(arguments)
     journal.bind(tenant=tenant)
@@ -38,7 +43,8 @@ def _config(arguments: list[str], _: Contract, journal: Journal, log: JobLog) ->
 def _prepare(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -> int:
     _nothing_more(arguments)
     job, intent = _job(journal)
-    from executor.stages.prepare import prepare
+    with cancel.shielded():
+        from executor.stages.prepare import prepare
 
     return prepare(job, journal, log, intent=intent)
 
@@ -50,7 +56,8 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
             remedy='In the runner\'s config.toml it must be: run_args = ["run"]',
         )
     job, _intent = _job(journal)
-    from executor.stages.run import run
+    with cancel.shielded():
+        from executor.stages.run import run
 
     return run(job, contract, journal, log, script_file=arguments[0], sub_stage=arguments[1])
 
@@ -61,7 +68,8 @@ def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) ->
         # `config` failed, so nothing was made.
         return 0
     job, intent = _job(journal)
-    from executor.stages.cleanup import cleanup
+    with cancel.shielded():
+        from executor.stages.cleanup import cleanup
 
     return cleanup(job, journal, intent=intent)
 

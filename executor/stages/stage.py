@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from executor.errors import Cancelled, DriverError, RunnerGone
 from executor.journal import Journal
 from executor.runner.contract import Contract
+from executor.stages import cancel
 from executor.stages.joblog import STDERR, STDOUT, JobLog
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ def carry_out(name: str, stage: Callable[[Contract, Journal, JobLog], int]) -> i
     journal = Journal(stage=name, process=os.getpid())
     contract: Contract | None = None
     try:
-        contract = Contract.read(os.environ)
-        return stage(contract, journal, log)
+        try:
+            # Not earlier: as long as nothing has begun, SIGTERM may simply end the process.
+            cancel.listen()
+            contract = Contract.read(os.environ)
+            return stage(contract, journal, log)
+        finally:
+            cancel.over()
     except Cancelled:
         journal.info("cancelled")
         log.say("cancelled by the runner")
