@@ -115,6 +115,19 @@ except Cancelled:
     )
 
 
+def test_a_stage_that_is_over_hears_nothing_any_more() -> None:
+    assert (
+        run("""
+cancel.over()
+term()
+with cancel.shielded():
+    term()
+print("exit code kept")
+""")
+        == "exit code kept\n"
+    )
+
+
 def test_before_listening_a_term_simply_ends_the_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"],

@@ -1,0 +1,180 @@
+"""config resolves a job once: everything that the later stages need, and no secret where it does not belong."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor import __version__
+from executor.errors import CredentialsInvalid, JobRefused, SettingsInvalid
+from executor.job import Job
+from executor.runner.response import JobResponse, RegistryLogin
+from executor.settings.load import Settings
+from executor.settings.model import Driver, Log
+from executor.stages.config import answer, resolve
+from tests.support.tenants import CACHE, tenant
+
+NOW = 1_800_000_000.0
+RESPONSE = JobResponse(
+    id=4711,
+    timeout=3600,
+    name="build $(HOME) ä",
+    project_id=42,
+    project_path="group/project",
+    root_namespace_id=5,
+    ref="main",
+    sha="0123456789012345678901234567890123456789",
+    protected=True,
+    image="",
+    services=(),
+    logins=(RegistryLogin(url="registry.example.com", username="gitlab-ci-token", password="s3cret-of-job"),),
+)
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+class Resolver:
+    """Settings with a kubeconfig, and jobs resolved with them."""
+
+    def __init__(self, folder: Path, private: Path) -> None:
+        self.private = private
+        self.logins = folder / "logins.json"
+        login = b64encode(b"tenant:s3cret-of-tenant").decode()
+        self.logins.write_text(json.dumps({"auths": {"docker.io": {"auth": login}}}))
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_text(
+            json.dumps(
+                {
+                    "current-context": "c",
+                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                    "clusters": [{"name": "c", "cluster": {"server": "https://10.0.0.1:6443"}}],
+                    "users": [{"name": "u", "user": {"token": "s3cret-of-cluster"}}],
+                }
+            )
+        )
+
+    def resolve(self, response: JobResponse = RESPONSE, **tables: dict[str, Any]) -> Job:
+        tables = {"registry": {"logins_file": str(self.logins)}, "cache": CACHE} | tables
+        tables["cluster"] = {"kubeconfig": str(self.kubeconfig)} | tables.get("cluster", {})
+        settings = Settings(driver=Driver(log=Log(file="/var/log/x")), tenant=tenant(**tables))
+        return resolve(settings, response, private=str(self.private), now=NOW)
+
+
+@pytest.fixture
+def resolver(tmp_path: Path, private: Path) -> Resolver:
+    return Resolver(tmp_path, private)
+
+
+def test_names_are_of_this_attempt_alone(resolver: Resolver) -> None:
+    one, two = resolver.resolve(), resolver.resolve()
+    assert one.pod.startswith("kaniko-job-4711-")
+    assert one.pod != two.pod
+    assert one.attempt != two.attempt
+    assert one.manifest["metadata"]["name"] == one.pod
+    assert one.manifest["metadata"]["labels"]["kaniko-driver/attempt"] == one.attempt
+
+
+def test_deadlines_follow_from_the_jobs_time_out(resolver: Resolver) -> None:
+    job = resolver.resolve(timeouts={"after_job": "20m", "schedule": "10m"})
+    assert job.manifest["spec"]["activeDeadlineSeconds"] == 3600 + 1200
+    delete_after = int(job.manifest["metadata"]["annotations"]["kaniko-driver/delete-after"])
+    assert delete_after >= NOW + 600 + 3600 + 1200
+
+
+def test_settings_arrive_in_the_job(resolver: Resolver) -> None:
+    job = resolver.resolve(
+        timeouts={"schedule": "1m", "start": "2m", "stop_grace": "5s", "connection": "7m"}, volumes={"output": "1Mi"}
+    )
+    figures = (job.schedule_timeout, job.start_timeout, job.stop_grace, job.connection_timeout, job.output_limit)
+    assert figures == (60, 120, 5, 420, 2**20)
+    assert (job.tenant, job.journal, job.build_shell) == ("tenant-a", "/var/log/x", "sh")
+
+
+def test_gitlabs_own_annotations_say_of_which_job_the_pod_is(resolver: Resolver) -> None:
+    annotations = resolver.resolve().manifest["metadata"]["annotations"]
+    assert annotations["job.runner.gitlab.com/id"] == "4711"
+    assert annotations["job.runner.gitlab.com/name"] == "build $(HOME) ä"
+    assert annotations["project.runner.gitlab.com/path"] == "group/project"
+
+
+def test_a_job_gets_its_tenants_cache_of_this_generation(resolver: Resolver) -> None:
+    job = resolver.resolve(cache=CACHE | {"prefix": "p"})
+    (registry,) = [one for one in job.manifest["spec"]["containers"] if one["name"] == "cache-registry"]
+    configuration = json.loads({one["name"]: one.get("value") for one in registry["env"]}["LAYER_CACHE"])
+    assert configuration["storage"]["s3"]["rootdirectory"] == "/p/tenant-a/1489"
+
+
+def test_an_image_that_was_replaced_is_noted(resolver: Resolver) -> None:
+    job = resolver.resolve(replace(RESPONSE, image="gcr.io/kaniko-project/executor:debug"))
+    assert "in place of the job's image gcr.io/kaniko-project/executor:debug" in job.notes[0]
+
+
+def test_logins_are_the_jobs_over_the_tenants(resolver: Resolver) -> None:
+    assert set(json.loads(resolver.resolve().logins)["auths"]) == {"docker.io", "registry.example.com"}
+    assert resolver.resolve(replace(RESPONSE, logins=()), registry={}).logins == ""
+
+
+def test_no_secret_is_in_the_manifest(resolver: Resolver) -> None:
+    manifest = json.dumps(resolver.resolve().manifest)
+    assert "s3cret" not in manifest
+    for login in ("tenant:s3cret-of-tenant", "gitlab-ci-token:s3cret-of-job"):
+        assert b64encode(login.encode()).decode() not in manifest
+
+
+def test_the_clusters_token_is_in_a_private_file_and_not_in_the_job(resolver: Resolver, private: Path) -> None:
+    job = resolver.resolve()
+    assert "s3cret-of-cluster" not in repr(job)
+    assert Path(job.connection.token_file).parent == private
+
+
+def test_the_job_survives_its_file(resolver: Resolver, private: Path) -> None:
+    job = resolver.resolve()
+    job.write(str(private / "job.json"))
+    assert Job.read(str(private / "job.json")) == job
+
+
+def test_the_answer_has_what_the_runner_reads_and_nothing_else(resolver: Resolver) -> None:
+    job = resolver.resolve()
+    assert answer(job, "/private/kaniko-driver.json") == {
+        "driver": {"name": "kaniko-driver", "version": f"v{__version__}"},
+        "hostname": job.pod,
+        "builds_dir": "/builds",
+        "cache_dir": "/cache",
+        "builds_dir_is_shared": False,
+        "shell": "bash",
+        "job_env": {"KANIKO_DRIVER_JOB_FILE": "/private/kaniko-driver.json"},
+    }
+
+
+def test_what_the_tenant_does_not_allow_is_refused(resolver: Resolver) -> None:
+    with pytest.raises(JobRefused):
+        resolver.resolve(replace(RESPONSE, image="debian:12"))
+    with pytest.raises(JobRefused):
+        resolver.resolve(replace(RESPONSE, services=("docker:dind",)))
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff s3cret"])
+def test_logins_that_cannot_be_used_are_told_without_their_content(resolver: Resolver, content: bytes | None) -> None:
+    if content is None:
+        resolver.logins.unlink()
+    else:
+        resolver.logins.write_bytes(content)
+    with pytest.raises(SettingsInvalid, match="registry logins") as refused:
+        resolver.resolve()
+    assert "s3cret" not in str(refused.value)
+    assert "registry.logins_file" in refused.value.remedy
+
+
+def test_without_a_way_to_the_cluster_there_is_no_job(resolver: Resolver) -> None:
+    with pytest.raises(CredentialsInvalid):
+        resolver.resolve(cluster={"kubeconfig": "/no/such/kubeconfig"})

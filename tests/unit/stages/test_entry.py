@@ -1,0 +1,113 @@
+"""Arguments and environment of a stage, with words for every way to get them wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from executor.errors import ContractBroken
+from executor.journal import Journal
+from executor.runner.contract import Contract
+from executor.stages import entry
+from executor.stages.joblog import JobLog
+from tests.support.jobs import make_job
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTRACT = Contract(build_failure=43, system_failure=44, exit_code_file=None)
+
+
+def call(name: str, *arguments: str, journal: Journal | None = None) -> int:
+    return entry.stage(name, list(arguments))(CONTRACT, journal or Journal(), JobLog(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "tenant"),
+    [
+        (["--tenant", "a"], "/etc/kaniko-driver", "a"),
+        (["--settings", "/s", "--tenant", "a"], "/s", "a"),
+        (["--tenant=a", "--settings=/s"], "/s", "a"),
+        (["--tenant", "a", "--settings=/with=sign"], "/with=sign", "a"),
+    ],
+)
+def test_config_takes_its_options_in_both_spellings(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: str, tenant: str
+) -> None:
+    seen: list[str] = []
+
+    def config(folder: str, name: str, _: Journal, __: JobLog) -> int:
+        seen.extend((folder, name))
+        return 0
+
+    monkeypatch.setattr("executor.stages.config.config", config)
+    assert call("config", *arguments) == 0
+    assert seen == [settings, tenant]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--settings", "/s"],
+        ["--tenant"],
+        ["--tenant="],
+        ["--tenant", ""],
+        ["--tenat", "a"],
+        ["tenant-a"],
+        ["--tenant", "a", "more"],
+        ["--tenant", "--settings", "/s"],
+        ["-t", "a"],
+    ],
+)
+def test_config_tells_what_it_would_take(arguments: list[str]) -> None:
+    with pytest.raises(ContractBroken) as broken:
+        call("config", *arguments)
+    assert "config_args = [" in broken.value.remedy
+
+
+@pytest.mark.parametrize("arguments", [[], ["script"], ["script", "build_script", "more"]])
+def test_run_tells_what_it_would_take(arguments: list[str]) -> None:
+    with pytest.raises(ContractBroken, match=f"not {len(arguments)} arguments") as broken:
+        call("run", *arguments)
+    assert 'run_args = ["run"]' in broken.value.remedy
+
+
+@pytest.mark.parametrize("name", ["prepare", "cleanup"])
+def test_the_others_take_nothing(name: str) -> None:
+    with pytest.raises(ContractBroken, match="takes no arguments; given: x y"):
+        call(name, "x", "y")
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("prepare", ()), ("run", ("script", "build_script"))])
+def test_a_stage_without_its_job_tells_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, name: str, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("KANIKO_DRIVER_JOB_FILE", raising=False)
+    with pytest.raises(ContractBroken, match="does not know its job") as broken:
+        call(name, *arguments)
+    assert "config_exec" in broken.value.remedy
+
+
+def test_cleanup_without_a_job_has_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KANIKO_DRIVER_JOB_FILE", raising=False)
+    assert call("cleanup") == 0
+
+
+def test_lines_of_the_operator_log_know_their_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "kaniko-driver.json"
+    make_job(journal=str(tmp_path / "journal")).write(str(path))
+    monkeypatch.setenv("KANIKO_DRIVER_JOB_FILE", str(path))
+    intents: list[str] = []
+
+    def prepare(*_: object, intent: str) -> int:
+        intents.append(intent)
+        return 0
+
+    monkeypatch.setattr("executor.stages.prepare.prepare", prepare)
+    journal = Journal()
+    assert call("prepare", journal=journal) == 0
+    assert journal.path == str(tmp_path / "journal")
+    assert journal.context == {"job": 7, "tenant": "tenant-a", "pod": "kaniko-job-7-bcdfgh"}
+    assert intents == [str(tmp_path / "kaniko-driver.creating")]

@@ -1,0 +1,45 @@
+"""A job starts up to thirteen stages, so each imports only what it needs. Figures are in docs; names are held here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+LIST = "import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+HEAVY = ("kubernetes", "boto3", "botocore", "structlog", "rich", "requests", "urllib3", "asyncio", "importlib.metadata")
+
+
+def imported(module: str) -> list[str]:
+    """Return what is imported beside what Python itself needs to start."""
+    text = subprocess.run(
+        # Isolated from the environment; the .pth file of the editable install is Python's own business.
+        [sys.executable, "-I", "-c", LIST.format(module=module)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    names: list[str] = json.loads(text)
+    return names
+
+
+def unwanted(module: str, *names: str) -> list[str]:
+    return [one for one in imported(module) if any(one == name or one.startswith(f"{name}.") for name in names)]
+
+
+@pytest.mark.parametrize(
+    ("module", "never"),
+    [
+        ("executor.stages.run", ("http.client", "click", "yaml", "tomllib", "tenacity", "msgspec", "urllib.request")),
+        ("executor.stages.prepare", ("yaml", "click", "tenacity", "websocket", "tomllib")),
+        ("executor.stages.cleanup", ("yaml", "click", "tenacity", "websocket", "tomllib")),
+        ("executor.stages.config", ("yaml", "click", "tenacity", "websocket", "http.client")),
+        ("executor.stages.entry", ("executor.stages.run", "executor.stages.prepare", "executor.stages.config", "ssl")),
+        ("executor.cli", ("executor.operate", "click", "ssl")),
+    ],
+)
+def test_a_stage_imports_no_more_than_it_needs(module: str, never: tuple[str, ...]) -> None:
+    assert unwanted(module, *HEAVY, *never) == []
