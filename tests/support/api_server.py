@@ -146,9 +146,13 @@ class Peer:
 
     def close(self) -> None:
         """End the connection in order, once the client has said so too."""
-        self.frame(_CLOSE, struct.pack("!H", 1000))
+        self.say_goodbye()
         while self.receive() is not None:
             pass
+
+    def say_goodbye(self) -> None:
+        """Say that the connection ends."""
+        self.frame(_CLOSE, struct.pack("!H", 1000))
 
     def frame(self, opcode: int, payload: bytes) -> None:
         """Send one whole frame."""
@@ -188,6 +192,10 @@ class Peer:
             assert frame[:1] == b"\0"
             data += frame[1:]
         return data
+
+    def drop(self) -> None:
+        """End the connection in the middle; what was sent before arrives."""
+        self._exchange.drop()
 
     def reset(self) -> None:
         """Break the connection without a word."""

@@ -15,7 +15,7 @@ import signal
 import struct
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from tests.support.waiting import SECONDS, until
 
@@ -173,29 +173,33 @@ class Container:
         self._first = int(children[0]) if entered else 0
         return bool(entered)
 
-    def exec(self, *command: str, environment: Mapping[str, str] | None = None) -> Exec:
+    def exec(self, *command: str) -> Exec:
         """Start a command beside the first process."""
-        number = len(self._execs)
-        folder = self.root.parent / f"{self.root.name}-exec{number}"
+        folder = self.root.parent / f"{self.root.name}-exec{len(self._execs)}"
         folder.mkdir()
-        user = ("--user", "--preserve-credentials") if "--user" in _unshare() else ()
-        enter = ("nsenter", "--target", str(self._first), *user, "--mount", "--pid", "--root", "--wd")
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-            process = subprocess.Popen(
-                [*enter, "--", "/bin/busybox", "sh", "-c", _GUARD, self._namespace, *command],
-                env={**self.environment, **(environment or {}), "PATH": self.environment["PATH"]},
-                executable=shutil.which("nsenter"),
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=err,
-            )
-        started = Exec(process, folder)
+            started = Exec(self.popen(*command, stdout=out, stderr=err), folder)
         self._execs.append(started)
         return started
 
-    def run(self, *command: str, environment: Mapping[str, str] | None = None) -> Exec:
+    def popen(
+        self, *command: str, stdout: int | IO[bytes] = subprocess.PIPE, stderr: int | IO[bytes] = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        """Start a command beside the first process; the caller waits for it and closes its streams."""
+        user = ("--user", "--preserve-credentials") if "--user" in _unshare() else ()
+        enter = ("nsenter", "--target", str(self._first), *user, "--mount", "--pid", "--root", "--wd")
+        return subprocess.Popen(
+            [*enter, "--", "/bin/busybox", "sh", "-c", _GUARD, self._namespace, *command],
+            env=self.environment,
+            executable=shutil.which("nsenter"),
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    def run(self, *command: str) -> Exec:
         """Run a command to its end."""
-        return self.exec(*command, environment=environment).hang_up().wait()
+        return self.exec(*command).hang_up().wait()
 
     def processes(self) -> list[str]:
         """Return the command lines of all processes but the first one."""

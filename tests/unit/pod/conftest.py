@@ -1,112 +1,30 @@
-"""A job pod made of real programs: its tools installed by the real command, its containers as the manifest says."""
+"""A job pod made of real programs."""
 
 from __future__ import annotations
 
-import signal
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from executor.pod import programs
-from executor.pod.manifest import PodRequest, render
-from tests.support import kubelet
-from tests.support.container import Container, Exec, busybox
-from tests.support.tenants import tenant
-from tests.support.waiting import until
+from tests.support.pods import Pod, make_image, make_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
-SUPERVISOR = ("/driver/tools/busybox", "sh", "/driver/tools/supervisor")
-# The beat of a real follower is five seconds; tests that wait for one have not got them.
-FAST = {"KANIKO_DRIVER_BEAT_TICKS": "2"}
-
-
-def manifest_containers(**tables: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the containers of a tenant's job pod by name."""
-    request = PodRequest(
-        name="job",
-        attempt="a",
-        job_id=1,
-        project_id=1,
-        annotations={},
-        build_image="kaniko",
-        cache_prefix="p",
-        deadline=60,
-        delete_after=60,
-    )
-    manifest = render(tenant(**tables), request)
-    return {container["name"]: container for container in manifest["spec"]["containers"]}
+    from tests.support.container import Container
 
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The /bin of every container: busybox and its applets."""
-    folder = tmp_path_factory.mktemp("image")
-    (folder / "busybox").write_bytes(busybox().read_bytes())
-    (folder / "busybox").chmod(0o755)
-    for applet in ("sh", "sleep", "ps", "cat", "kill", "setsid"):
-        (folder / applet).symlink_to("busybox")
-    return folder
+    """The /bin of every container."""
+    return make_image(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory, image: Path) -> Path:
-    """The tools volume, filled by the command of the tools container."""
-    base = tmp_path_factory.mktemp("tools")
-    volume = base / "volume"
-    volume.mkdir()
-    installer = Container(
-        base / "root",
-        ["sh", "-c", "while [ ! -e /builds/end ]; do sleep 0.05; done"],
-        mounts={"/bin": image, "/driver/tools": volume},
-    )
-    done = installer.run(*kubelet.command(manifest_containers()["tools"]))
-    installer.kill()
-    assert (done.process.returncode, done.err) == (0, b"")
-    return volume
-
-
-class Pod:
-    """Containers that share volumes, as those of a job pod do."""
-
-    def __init__(self, folder: Path, image: Path, tools: Path) -> None:
-        self.folder = folder
-        self.image = image
-        self.volumes = {"/bin": image, "/driver/tools": tools}
-        for path in ("/driver/stages", "/driver/logins", "/driver/pulse", "/builds", "/cache"):
-            self.volumes[path] = folder / "volumes" / path.replace("/", "_")
-            self.volumes[path].mkdir(parents=True)
-        self.containers: list[Container] = []
-
-    @property
-    def stages(self) -> Path:
-        """The volume of scripts and outputs."""
-        return self.volumes["/driver/stages"]
-
-    def start(
-        self, name: str = "build", *, idle: int = 900, environment: Mapping[str, str] | None = None, ready: bool = True
-    ) -> Container:
-        """Start a container with the first process that the manifest gives it."""
-        mounts = {path: source for path, source in self.volumes.items() if name == "build" or path != "/driver/logins"}
-        container = Container(
-            self.folder / name,
-            programs.first_process(idle),
-            mounts=mounts,
-            environment={"KANIKO_DRIVER_CONTAINER": name, **FAST, **(environment or {})},
-        )
-        self.containers.append(container)
-        if ready:
-            # The supervisor is the one that does, and it begins with that.
-            until("the first process", lambda: container.listens_for(signal.SIGTERM))
-        return container
-
-    def close(self) -> None:
-        """End all containers."""
-        for container in self.containers:
-            container.kill()
+    """The tools volume."""
+    return make_tools(tmp_path_factory.mktemp("tools"), image)
 
 
 @pytest.fixture
@@ -121,21 +39,3 @@ def pod(tmp_path: Path, image: Path, tools: Path) -> Iterator[Pod]:
 def build(pod: Pod) -> Container:
     """The pod's build container, idle."""
     return pod.start()
-
-
-def start_script(container: Container, stage: str, script: bytes | str, *, logins: bytes = b"", **options: Any) -> Exec:
-    """Start a script as the driver does, with its stdin left open; `options` are those of `programs.run_command`."""
-    payload = logins + (script.encode() if isinstance(script, str) else script)
-    chosen = {"shell": "sh", "output_limit": 10**9, "umask": "0022", **options}
-    command = programs.run_command(stage=stage, payload=payload, logins=len(logins), **chosen)
-    return container.exec(*command).send(payload)
-
-
-def run_script(container: Container, stage: str, script: bytes | str, **options: Any) -> Exec:
-    """Run a script to its end."""
-    return start_script(container, stage, script, **options).wait()
-
-
-def digest(data: bytes) -> str:
-    """Return the digest that the supervisor checks."""
-    return sha256(data).hexdigest()

@@ -13,9 +13,9 @@ import pytest
 
 from tests.support import kubelet
 from tests.support.container import Container
+from tests.support.pods import manifest_containers
 from tests.support.tenants import CACHE
 from tests.support.waiting import until
-from tests.unit.pod.conftest import manifest_containers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,15 +16,15 @@ import pytest
 
 from executor.pod import programs
 from executor.pod.control import ControlLines, Exited, Failed, Started
+from tests.support.pods import SUPERVISOR, digest, run_script, start_script
 from tests.support.waiting import until
-from tests.unit.pod.conftest import SUPERVISOR, digest, run_script, start_script
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from executor.pod.control import Control
     from tests.support.container import Container, Exec
-    from tests.unit.pod.conftest import Pod
+    from tests.support.pods import Pod
 
 
 def controls(done: Exec) -> list[Control]:
