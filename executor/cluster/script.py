@@ -193,7 +193,7 @@ class Script:
     ) -> None:
         """Listen until the script is done or the stream ends."""
         stream = connect(command)
-        quiet_since = time.monotonic()
+        quiet_since = ticked = time.monotonic()
         first = True
         try:
             stream.send(payload)
@@ -201,10 +201,13 @@ class Script:
             while not self._complete():
                 if time.monotonic() > until:
                     raise TimeoutError("the time for it is over")
+                # Also under a script that never falls silent.
+                if time.monotonic() - ticked >= _TICK_SECONDS:
+                    ticked = time.monotonic()
+                    self._around.tick()
                 try:
                     frame = stream.receive(_TICK_SECONDS)
                 except TimeoutError:
-                    self._around.tick()
                     if time.monotonic() - quiet_since > _SILENCE_SECONDS:
                         raise
                     continue

@@ -277,6 +277,18 @@ class TestOneConnection:
         assert len(pod.connections) == 1
         assert pod.ticks >= 5000
 
+    def test_a_script_that_never_falls_silent_is_left_all_the_same(self, pod: Pod) -> None:
+        def leave() -> None:
+            raise Cancelled
+
+        pod.output = b"x" * 70_000
+        pod.plans = [Plan(change=in_crumbs)]
+        pod.on_sink = lambda: pod.clock.sleep(0.001)
+        pod.on_tick = leave
+        with pytest.raises(Cancelled):
+            pod.script().run()
+        assert len(pod.printed) <= 1001
+
 
 class TestLostConnections:
     @pytest.mark.parametrize("plan", PASSING)
