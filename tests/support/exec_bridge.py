@@ -28,6 +28,7 @@ class ExecBridge:
         self.verbs: list[tuple[str, str]] = []
         """Container and verb of each exec so far."""
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._peers: list[Peer] = []
 
     def answer(self, exchange: Exchange) -> None:
         """Answer one exec request."""
@@ -40,7 +41,13 @@ class ExecBridge:
         self.verbs.append((name, peer.command[3]))
         process = container.popen(*peer.command)
         self._processes.append(process)
+        self._peers.append(peer)
         _Conversation(peer, process, self.drops.pop(0) if self.drops else None).hold()
+
+    def break_all(self) -> None:
+        """Break every connection that stands."""
+        for peer in self._peers:
+            peer.drop()
 
     def close(self) -> None:
         """Bury the processes, whose containers have ended."""

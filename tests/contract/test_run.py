@@ -1,0 +1,279 @@
+"""run as the runner calls it: the real driver and the real supervisor, with an API server in between that fails."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.contract.conftest import BUILD_FAILURE, DRIVER, SYSTEM_FAILURE, Attempt
+from tests.support.exec_bridge import ExecBridge
+from tests.support.jobs import READY, pod_state
+from tests.support.pods import Pod, make_image, make_tools
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.api_server import ApiServer, Exchange
+    from tests.support.container import Container
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The /bin of every container."""
+    return make_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory, image: Path) -> Path:
+    """The tools volume."""
+    return make_tools(tmp_path_factory.mktemp("tools"), image)
+
+
+class Job:
+    """A job whose pod is ready."""
+
+    def __init__(self, attempt: Attempt, server: ApiServer, pod: Pod) -> None:
+        self.attempt = attempt
+        self.pod = pod
+        self.containers: dict[str, Container] = {name: pod.start(name) for name in ("build", "helper")}
+        self.bridge = ExecBridge(self.containers)
+        self.deleted = False
+        self.states: dict[str, dict[str, Any]] = dict(READY)
+        server.answers = [self.answer]
+        assert attempt.config().code == 0
+
+    def answer(self, exchange: Exchange) -> None:
+        if exchange.path.endswith("/exec"):
+            self.bridge.answer(exchange)
+        elif exchange.method == "DELETE":
+            self.deleted = True
+            exchange.json(200, {})
+        elif self.deleted:
+            exchange.refuse(404, "not found")
+        else:
+            exchange.json(200, pod_state(self.states))
+
+    @property
+    def builds(self) -> Path:
+        """The volume where scripts work."""
+        return self.pod.volumes["/builds"]
+
+    def verbs(self, container: str = "build") -> list[str]:
+        """Return what the supervisor was asked, in turn."""
+        return [verb for name, verb in self.bridge.verbs if name == container]
+
+
+@pytest.fixture
+def job(tmp_path: Path, attempt: Attempt, server: ApiServer, image: Path, tools: Path) -> Iterator[Job]:
+    """A job whose pod is ready; its stop grace is a second."""
+    attempt.configure(timeouts='connection = "5s"\nstop_grace = "1s"')
+    pod = Pod(tmp_path / "pod", image, tools)
+    made = Job(attempt, server, pod)
+    yield made
+    pod.close()
+    # Answers still talk to processes that ended with the containers.
+    server.close()
+    made.bridge.close()
+
+
+def test_output_and_success_pass(job: Job) -> None:
+    done = job.attempt.run("echo out; echo err >&2\n")
+    assert (done.code, done.out, done.err) == (0, "out\nerr\n", "")
+    assert not job.attempt.code_file.exists()
+
+
+@pytest.mark.parametrize("code", [1, 2, 37, 43, 44, 127, 255])
+def test_the_scripts_code_is_left_for_the_runner(job: Job, code: int) -> None:
+    done = job.attempt.run(f"exit {code}\n")
+    assert (done.code, done.words) == (BUILD_FAILURE, "")
+    assert job.attempt.code_file.read_text() == f"{code}\n"
+
+
+def test_a_stale_code_of_an_earlier_sub_stage_is_gone(job: Job) -> None:
+    job.attempt.run("exit 7\n")
+    assert job.attempt.run("true\n", "after_script").code == 0
+    assert not job.attempt.code_file.exists()
+
+
+def test_sub_stages_run_where_they_belong(job: Job) -> None:
+    for sub_stage in ("prepare_script", "get_sources", "upload_artifacts_on_success", "cleanup_file_variables"):
+        assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER $(umask)"\n', sub_stage).out == "helper 0000\n"
+    for sub_stage in ("build_script", "step_release", "after_script"):
+        assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER $(umask)"\n', sub_stage).out == "build 0022\n"
+
+
+def test_an_unknown_sub_stage_is_the_authors_and_noted(job: Job) -> None:
+    assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER"\n', "brand_new").out == "build\n"
+    assert "unknown sub-stage; it runs in the build container" in [event["event"] for event in job.attempt.events]
+
+
+def test_logins_reach_the_build_container_alone(job: Job) -> None:
+    job.attempt.run("true\n", "get_sources")
+    logins = job.pod.volumes["/driver/logins"] / "given.json"
+    assert not logins.exists()
+    job.attempt.run("true\n")
+    assert "r.example.com" in logins.read_text()
+
+
+def test_any_bytes_pass_over_three_dropped_connections(job: Job) -> None:
+    data = random.Random(12).randbytes(3_000_000)
+    (job.builds / "data").write_bytes(data)
+    job.bridge.drops = [1, 1_000_000, 500_000]
+    process = job.attempt.start_run("cat data; echo ran >> lives\n")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert out == data
+    assert job.verbs() == ["run", "follow", "follow", "follow"]
+    assert (job.builds / "lives").read_text() == "ran\n"
+
+
+def test_the_operator_log_has_the_end_with_its_figures(job: Job) -> None:
+    job.attempt.run("echo x; exit 3\n")
+    last = job.attempt.events[-1]
+    assert (last["event"], last["code"], last["bytes"], last["sub_stage"]) == ("script ended", 3, 2, "build_script")
+
+
+def test_too_much_output_is_cut_with_a_line_that_says_so(job: Job) -> None:
+    job.attempt.configure(timeouts='connection = "5s"', more='[volumes]\noutput = "100k"\n')
+    job.attempt.config()
+    done = job.attempt.run("seq 100000; exit 5\n")
+    *output, line = done.out.splitlines()
+    assert "kaniko-driver: the script printed more than its output limit" in line
+    assert len("\n".join(output)) <= 100_000
+    assert job.attempt.code_file.read_text() == "5\n"
+
+
+class TestCancel:
+    def cancelled(self, job: Job, script: str) -> tuple[int, bytes]:
+        process = job.attempt.start_run(script)
+        until("the script", (job.builds / "up").exists)
+        os.killpg(process.pid, signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        assert err == b""
+        return process.returncode, out
+
+    def test_the_script_is_stopped_and_the_pod_stays_for_after_script(self, job: Job) -> None:
+        code, out = self.cancelled(job, "trap 'echo cleaning up; exit 9' TERM; touch up; while :; do sleep 0.1; done\n")
+        assert code == BUILD_FAILURE
+        assert out.endswith(b"cleaning up\n")
+        assert job.attempt.code_file.read_text() == "9\n"
+        assert not job.deleted
+        assert job.attempt.run("echo after\n", "after_script").out == "after\n"
+
+    def test_no_process_of_a_stubborn_script_is_left(self, job: Job) -> None:
+        script = "trap '' TERM; setsid sleep 600 & touch up; while :; do sleep 0.1; done\n"
+        code, _ = self.cancelled(job, script)
+        assert code == BUILD_FAILURE
+        assert job.attempt.code_file.read_text() == "137\n"
+        assert "sleep 600" not in job.containers["build"].processes()
+
+    def test_a_cancel_in_a_flood_loses_and_repeats_no_byte(self, job: Job) -> None:
+        script = "i=0; touch up; while :; do i=$((i + 1)); echo $i; done\n"
+        _, out = self.cancelled(job, script)
+        *lines, _maybe_cut = out.split(b"\n")
+        assert lines[:1] == [b"1"]
+        numbers = [int(line) for line in lines if line.isdigit()]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+    def test_a_script_that_ended_well_while_it_was_cancelled_is_a_failure_all_the_same(self, job: Job) -> None:
+        code, _ = self.cancelled(job, "trap 'exit 0' TERM; touch up; while :; do sleep 0.1; done\n")
+        assert code == BUILD_FAILURE
+        assert job.attempt.code_file.read_text() == "1\n"
+
+
+class TestRunnerGone:
+    RUNNER = """
+import subprocess, sys
+stage = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+print(stage.pid, flush=True)
+stage.wait()
+"""
+
+    def test_a_killed_runners_job_is_deleted(self, job: Job) -> None:
+        path = job.attempt.folder / "script"
+        path.write_text("touch up; sleep 600\n")
+        with (job.attempt.folder / "trace").open("wb") as trace:
+            runner = subprocess.Popen(
+                [sys.executable, "-c", self.RUNNER, DRIVER, "run", path, "build_script"],
+                env=job.attempt.environment,
+                cwd=job.attempt.folder,
+                stdout=trace,
+                stderr=trace,
+            )
+        until("the script", (job.builds / "up").exists)
+        runner.kill()
+        runner.wait()
+        until("the pod's end", lambda: job.deleted)
+
+    def test_a_runner_that_reads_no_more_ends_its_job(self, job: Job) -> None:
+        process = job.attempt.start_run("touch up; while :; do echo x; sleep 0.1; done\n")
+        until("the script", (job.builds / "up").exists)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        process.stderr.close()
+        assert process.wait(30) == SYSTEM_FAILURE
+        assert job.deleted
+
+
+class TestLost:
+    def lost(self, job: Job, process: subprocess.Popen[bytes]) -> str:
+        done = job.attempt.finish(process)
+        assert done.code == SYSTEM_FAILURE
+        assert done.err == ""
+        assert job.attempt.events[-1]["level"] == "error"
+        return done.out
+
+    def test_a_container_that_was_killed_for_memory_is_told_after_its_last_line(self, job: Job) -> None:
+        process = job.attempt.start_run("printf 'no newline'; touch up; sleep 600\n")
+        until("the script", (job.builds / "up").exists)
+        job.states["build"] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+        job.containers["build"].kill()
+        said = self.lost(job, process)
+        assert said.startswith("no newline\nkaniko-driver: The build container used more memory than its limit")
+        assert "ask" in said
+        assert job.verbs("helper") == ["drain"]
+
+    def test_a_pod_that_was_deleted_is_told(self, job: Job) -> None:
+        process = job.attempt.start_run("echo before; sleep 600\n")
+        assert process.stdout is not None
+        assert process.stdout.read(7) == b"before\n"
+        job.deleted = True
+        for container in job.containers.values():
+            container.kill()
+        said = self.lost(job, process)
+        assert said.startswith("kaniko-driver: The job pod was deleted while the job ran.")
+
+    def test_a_right_that_is_missing_is_told_with_its_name(self, job: Job, server: ApiServer) -> None:
+        server.answers = [lambda exchange: exchange.refuse(403, 'cannot create resource "pods/exec"', "Forbidden")]
+        said = self.lost(job, job.attempt.start_run("true\n"))
+        assert "pods/exec" in said
+        assert "operator" in said
+
+    def test_deleted_files_of_the_driver_are_told_and_no_hang(self, job: Job) -> None:
+        script = "echo before; while [ ! -e go ]; do sleep 0.1; done; rm -rf /driver/stages/*; sleep 600\n"
+        process = job.attempt.start_run(script)
+        assert process.stdout is not None
+        assert process.stdout.read(7) == b"before\n"
+        (job.builds / "go").touch()
+        said = self.lost(job, process)
+        assert said.startswith("kaniko-driver: The script's result is lost.")
+        assert "/driver" in said
+
+    def test_an_api_server_that_stays_away_is_told_in_time(self, job: Job, server: ApiServer) -> None:
+        process = job.attempt.start_run("echo before; touch up; sleep 600\n")
+        assert process.stdout is not None
+        assert process.stdout.read(7) == b"before\n"
+        server.answers = [lambda exchange: exchange.reset()]
+        job.bridge.break_all()
+        said = self.lost(job, process)
+        assert "This is no fault of the job: run it again" in said
