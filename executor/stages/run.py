@@ -53,9 +53,11 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_f
     surroundings = _surroundings(job, journal, log, helper=helper)
     script = Script(order, surroundings, connection_timeout=job.connection_timeout)
     try:
-        ended = script.run()
-    except Cancelled:
-        return _stop(script, job, contract, log)
+        try:
+            ended = script.run()
+        except Cancelled:
+            # The runner may go away in the middle of this, too.
+            return _stop(script, job, contract, log)
     except (RunnerGone, BrokenPipeError):
         _leave_nothing(job, journal)
         return contract.system_failure
