@@ -197,9 +197,10 @@ print(stage.pid, flush=True)
 stage.wait()
 """
 
-    def test_a_killed_runners_job_is_deleted(self, job: Job) -> None:
+    def start_runner(self, job: Job, script: str) -> subprocess.Popen[bytes]:
+        """Start a process that starts the stage and prints its process id, and wait for the script."""
         path = job.attempt.folder / "script"
-        path.write_text("touch up; sleep 600\n")
+        path.write_text(script)
         with (job.attempt.folder / "trace").open("wb") as trace:
             runner = subprocess.Popen(
                 [sys.executable, "-c", self.RUNNER, DRIVER, "run", path, "build_script"],
@@ -209,6 +210,21 @@ stage.wait()
                 stderr=trace,
             )
         until("the script", (job.builds / "up").exists)
+        return runner
+
+    def test_a_killed_runners_job_is_deleted(self, job: Job) -> None:
+        runner = self.start_runner(job, "touch up; sleep 600\n")
+        runner.kill()
+        runner.wait()
+        until("the pod's end", lambda: job.deleted)
+
+    def test_so_is_the_job_of_one_that_cancels_it_and_does_not_wait(self, job: Job) -> None:
+        job.attempt.configure(timeouts='connection = "5s"\nstop_grace = "60s"')
+        job.attempt.config()
+        runner = self.start_runner(job, "trap '' TERM; touch up; while :; do sleep 0.1; done\n")
+        stage = int((job.attempt.folder / "trace").read_text().split()[0])
+        os.kill(stage, signal.SIGTERM)
+        until("the stop", lambda: "stop" in job.verbs())
         runner.kill()
         runner.wait()
         until("the pod's end", lambda: job.deleted)
