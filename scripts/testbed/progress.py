@@ -43,16 +43,19 @@ class Progress:
         over = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(what, begun, over), daemon=True)
         ticker.start()
+
+        def end(how: str) -> None:
+            # The ticker first: no sign of life may follow the last line.
+            over.set()
+            ticker.join()
+            self.say(f"{what} … {how} {time.monotonic() - begun:.1f} s")
+
         try:
             yield
         except BaseException:
-            self.say(f"{what} … failed after {time.monotonic() - begun:.1f} s")
+            end("failed after")
             raise
-        else:
-            self.say(f"{what} … done in {time.monotonic() - begun:.1f} s")
-        finally:
-            over.set()
-            ticker.join()
+        end("done in")
 
     def _tick(self, what: str, begun: float, over: threading.Event) -> None:
         if over.wait(FIRST_SIGN):
