@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_a_short_step_is_one_line() -> None:
     with Progress(stream).step("assembling an image"):
         pass
     (line,) = stream.getvalue().splitlines()
-    assert line.startswith("[   0.0 s] assembling an image … done in 0.")
+    assert re.fullmatch(r"\[ +\d+\.\d s\] assembling an image … done in \d+\.\d s", line)
 
 
 def test_a_long_step_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,12 +28,12 @@ def test_a_long_step_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> Non
         wait_for("two signs", lambda: "so far" in stream.getvalue(), 5)
     lines = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
     assert lines[0] == "building kubelet …"
-    assert lines[1] == "building kubelet … 0 s so far"
-    assert lines[-1].startswith("building kubelet … done in 0.")
+    assert re.fullmatch(r"building kubelet … \d+ s so far", lines[1])
+    assert re.fullmatch(r"building kubelet … done in \d+\.\d s", lines[-1])
 
 
 def test_a_failed_step_says_so_and_lets_the_error_through() -> None:
     stream = io.StringIO()
     with pytest.raises(ValueError, match="broken"), Progress(stream).step("building kubelet"):
         raise ValueError("broken")
-    assert "building kubelet … failed after 0.0 s" in stream.getvalue()
+    assert re.search(r"building kubelet … failed after \d+\.\d s$", stream.getvalue())
