@@ -58,9 +58,9 @@ class TestInstall:
 
 REGISTRY = """\
 #!/bin/sh
-echo "$@" >> /builds/calls
-cat "$2" > /builds/config
 trap 'echo term >> /builds/calls; exit 0' TERM
+cat "$2" > /builds/config
+echo "$@" >> /builds/calls
 while [ ! -e /builds/crash ]; do sleep 0.05; done
 rm /builds/crash
 exit 1
