@@ -95,7 +95,7 @@ class Attempt:
             )
         )
 
-    def configure(self, *, more: str = "", timeouts: str = 'connection = "2s"', driver: str = "") -> None:
+    def configure(self, *, more: str = "", timeouts: str = 'connection = "1s"', driver: str = "") -> None:
         """Write the settings."""
         tenant = MINIMAL.replace("[cluster]\n", f"[cluster]\nkubeconfig = '{self.kubeconfig}'\n")
         tenant += f"[timeouts]\n{timeouts}\n{more}"

@@ -286,6 +286,8 @@ class TestLost:
         assert "/driver" in said
 
     def test_an_api_server_that_stays_away_is_told_in_time(self, job: Job, server: ApiServer) -> None:
+        job.attempt.configure()
+        job.attempt.config()
         process = job.attempt.start_run("echo before; touch up; sleep 600\n")
         assert process.stdout is not None
         assert process.stdout.read(7) == b"before\n"

@@ -149,7 +149,7 @@ class TestPrepare:
             attempt.point_at(f"https://127.0.0.1:{hole.getsockname()[1]}", certificate)
             attempt.config()
             done = attempt.stage("prepare")
-            # Two seconds of settings for each: creating the pod, and deleting what may have been created.
+            # A second of settings for each: creating the pod, and deleting what may have been created.
             assert done.seconds < 12
             assert "does not answer" in failed(attempt, done)
 
