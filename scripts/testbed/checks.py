@@ -33,8 +33,8 @@ def main(kinds: tuple[str, ...], *, keep: bool, expression: str) -> None:
 
     \b
     lint      style, strict types, and who may import whom
-    unit      pure functions and the in-pod programs; seconds, no root
-    contract  the stage commands, called as GitLab Runner calls them; seconds, no root
+    unit      pure functions and the in-pod programs; half a minute, no root
+    contract  the stage commands, called as GitLab Runner calls them; a minute, no root
     cluster   real jobs on the test bed; needs root and Linux, and builds the bed when it is not there
 
     Ends at the first kind that fails. Cluster tests leave the bed down, unless it was up before or --keep is given.
