@@ -202,6 +202,14 @@ class TestPlugin:
             authorization(replace(plugin.connection, exec_plugin=hanging))
         assert time.monotonic() - started < 5
 
+    @pytest.mark.parametrize("key", ["", "no key"])
+    def test_a_certificate_that_cannot_be_used_is_told(
+        self, plugin: Plugin, certificate: Certificate, key: str
+    ) -> None:
+        plugin.answers({"clientCertificateData": certificate.certificate.read_text(), "clientKeyData": key})
+        with pytest.raises(CredentialsInvalid):
+            tls_context(plugin.connection)
+
     def test_a_certificate_is_as_good_as_a_token(self, plugin: Plugin, certificate: Certificate) -> None:
         plugin.answers(
             {

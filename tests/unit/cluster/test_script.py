@@ -494,13 +494,17 @@ class TestStopping:
     def test_a_pod_that_goes_on_printing_does_not_hold_it_up(self, pod: Pod) -> None:
         script = self.cancelled(pod, after=4)
         pod.plans = [Plan(change=lambda _: [Silence(1), (STDERR, b"kd1 beat\n")] * 1000)]
+        before = pod.clock.now
         assert script.stop(grace=1) is None
+        assert pod.clock.now - before < 30
+        assert pod.noted[-1][0] == "the script was not stopped"
 
     @pytest.mark.parametrize("status", [403, 404, 500])
     def test_a_container_that_is_not_there_needs_no_stop(self, pod: Pod, status: int) -> None:
         script = self.cancelled(pod, after=4)
-        pod.plans = [Plan(refusal=ClusterRefused("no", status=status))]
+        pod.plans = [Plan(refusal=ClusterRefused("no", status=status, why="container not found"))]
         assert script.stop(grace=1) is None
+        assert pod.noted[-1] == ("the script was not stopped", "container not found")
 
     def test_what_ends_the_stage_leaves_no_stream_open(self, pod: Pod) -> None:
         def leave() -> None:

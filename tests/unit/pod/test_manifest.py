@@ -165,6 +165,11 @@ class TestSecurity:
         assert context["allowPrivilegeEscalation"] is False
         assert not {"privileged", "procMount", "seLinuxOptions", "seccompProfile"} & set(context)
 
+    @pytest.mark.parametrize("name", ["tools", "build", "helper"])
+    def test_modes_and_owners_are_those_of_one_constant_user(self, name: str) -> None:
+        # They are part of Kaniko's cache keys, so another user would make every build cold.
+        assert containers(POD)[name]["securityContext"]["runAsUser"] == 0
+
     def test_the_build_gets_what_kaniko_needs_as_root_and_no_more(self) -> None:
         context = containers(POD)["build"]["securityContext"]
         assert context["runAsUser"] == 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from executor.errors import SettingsInvalid
-from executor.settings.load import load, tenant_names
+from executor.settings.load import load, log_file, tenant_names
 from tests.support.tenants import MINIMAL, write_settings
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_several_mistakes_in_both_files_are_all_listed_sorted(tmp_path: Path) ->
 def test_what_is_required_and_missing_is_named_by_its_whole_path(tmp_path: Path) -> None:
     error = refused(write_settings(tmp_path, tenant="version = 1\n[cluster]\nnamespace = 'a'\n"))
     for path in ("nodes.labels", "images.kaniko", "images.helper"):
-        assert f"{path} is not set, and it has no default" in error.why
+        assert f"tenant-a.toml: {path} is not set, and it has no default" in error.why
 
 
 @pytest.mark.parametrize("head", ["", "version = 2\n", "version = '1'\n", "version = true\n"])
@@ -153,6 +153,21 @@ def test_a_file_that_cannot_be_read_names_itself_and_why(tmp_path: Path) -> None
     (tmp_path / "driver.toml").unlink()
     (tmp_path / "driver.toml").mkdir(mode=0o755)
     assert "driver.toml: Is a directory" in refused(folder).why
+
+
+class TestLogFile:
+    """The operator log is wanted most when nothing else can be read."""
+
+    def test_it_is_known_where_other_settings_are_broken(self, tmp_path: Path) -> None:
+        driver = "version = 1\n[log]\nfile = '/x.jsonl'\n[defaults.cache]\nbuket = 1\n"
+        assert log_file(write_settings(tmp_path, driver=driver)) == "/x.jsonl"
+
+    @pytest.mark.parametrize("driver", ["version = 1\n", "[log", "version = 1\n[log]\nfile = 5\n"])
+    def test_it_is_the_built_in_one_where_none_can_be_read(self, tmp_path: Path, driver: str) -> None:
+        assert log_file(write_settings(tmp_path, driver=driver)) == "/var/log/kaniko-driver/driver.jsonl"
+
+    def test_a_missing_file_is_no_reason_to_fail(self, tmp_path: Path) -> None:
+        assert log_file(str(tmp_path / "absent")) == "/var/log/kaniko-driver/driver.jsonl"
 
 
 CACHE = "[cache]\nmode = 'read-write'\nbucket = 'b'\nsecret = 's'\n"
@@ -208,6 +223,12 @@ class TestChecks:
         assert f"chmod 600 {logins}" in refused(folder).why
         logins.chmod(0o600)
         assert load(folder, "tenant-a").tenant.registry.logins_file == str(logins)
+
+    def test_figures_at_the_edge_of_a_rule_are_good(self, tmp_path: Path) -> None:
+        equal = "[resources.helper]\ncpu_request = '1'\nmemory_request = '512Mi'\n"
+        for port in (1, 65535):
+            tenant = loaded(tmp_path, tenant=f"{MINIMAL}{equal}[cache]\nport = {port}\n").tenant
+            assert tenant.cache.port == port
 
     def test_settings_of_a_cache_that_is_off_are_not_asked_for(self, tmp_path: Path) -> None:
         assert loaded(tmp_path, tenant=MINIMAL + "[cache]\nmode = 'off'\n").tenant.cache.bucket == ""
