@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 import subprocess
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Certificate:
 
 def make_certificate(folder: Path, *, names: str = "IP:127.0.0.1,DNS:localhost") -> Certificate:
     """Make a self-signed certificate for these subjectAltNames."""
+    assert shutil.which("openssl"), "these tests need the openssl command (Debian: apt-get install openssl)"
     folder.mkdir(parents=True, exist_ok=True)
     made = Certificate(certificate=folder / "tls.crt", key=folder / "tls.key")
     subprocess.run(
