@@ -78,6 +78,7 @@ kaniko = "{layout.KANIKO_IMAGE}"
 helper = "{layout.HELPER_IMAGE}"
 tools = "{layout.TOOLS_IMAGE}"
 cache_registry = "{layout.REGISTRY_IMAGE}"
+allowed = ["{layout.REGISTRY}/library/*"]
 pull_policy = "if-not-present"
 
 [resources.build]
