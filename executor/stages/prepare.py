@@ -27,7 +27,10 @@ _IMAGE_GRACE = 30.0
 """Seconds for which a failing pull may be a registry's hiccup."""
 _DELETE_PATIENCE = 10.0
 """Seconds to spend on a pod that failed: the runner may be waiting for the end of a cancelled job."""
+_BETWEEN_WATCHES = 1.0
+"""Seconds from the beginning of one watch to the next, at least: a server that is restarting ends each at once."""
 _GONE = 410
+_TOO_MANY = 429
 _SERVER_ERROR = 500
 """From here on an answer does not say whether the pod was made."""
 
@@ -97,6 +100,7 @@ def _remedy_for_refusal(refused: ClusterRefused) -> str:
 def _await_ready(api: Api, job: Job, pod: dict[str, Any], log: JobLog) -> dict[str, Any]:
     waiting = _Waiting(job, log)
     while (left := waiting.seconds_left()) > 0:
+        began = time.monotonic()
         try:
             # No longer than either budget, so that one watch serves the usual pod through both.
             for state in _states(api, job, pod, min(left, job.start_timeout)):
@@ -105,11 +109,12 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], log: JobLog) -> dict[s
                     return pod
                 waiting.look_at(pod)
         except ClusterRefused as refused:
-            if refused.status != _GONE:
+            if refused.status not in {_GONE, _TOO_MANY} and refused.status < _SERVER_ERROR:
                 raise
         except ClusterUnreachable:
             # The next read of the pod tries several times, and fails with words.
             pass
+        time.sleep(max(0.0, began + _BETWEEN_WATCHES - time.monotonic()))
         current = api.get_pod(job.pod)
         if current is None:
             raise _not_started(cause.of_lost_pod(None, names.BUILD))
