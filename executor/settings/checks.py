@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.settings.model import Resources, Tenant
+    from executor.settings.model import Log, Resources, Tenant
     from executor.settings.reader import Path
 
     Complain = Callable[[Path, str], None]
@@ -28,6 +28,7 @@ def check(tenant: Tenant, complain: Complain) -> None:
     """Complain of every broken rule."""
     if not _DNS_LABEL.fullmatch(tenant.cluster.namespace):
         complain(("cluster", "namespace"), f"{tenant.cluster.namespace!r} is no name of a namespace")
+    _check_path(("cluster", "kubeconfig"), tenant.cluster.kubeconfig, complain)
     _check_nodes(tenant, complain)
     for name in ("build", "helper", "cache_registry"):
         _check_resources(name, getattr(tenant.resources, name), complain)
@@ -37,6 +38,19 @@ def check(tenant: Tenant, complain: Complain) -> None:
         for flag in getattr(tenant.kaniko, key):
             if not flag.startswith("--") or "\n" in flag:
                 complain(("kaniko", key), f"{flag!r} must be one flag, such as '--snapshot-mode=redo'")
+
+
+def check_log(log: Log, complain: Complain) -> None:
+    """The same for the driver's own settings."""
+    _check_path(("log", "file"), log.file, complain)
+
+
+def _check_path(path: Path, value: str, complain: Complain) -> bool:
+    # Each stage runs in a folder of its own, which the runner deletes.
+    good = not value or os.path.isabs(value)
+    if not good:
+        complain(path, f"{value!r} must be an absolute path")
+    return good
 
 
 def _check_nodes(tenant: Tenant, complain: Complain) -> None:
@@ -77,7 +91,7 @@ def _check_cache(tenant: Tenant, complain: Complain) -> None:
 
 def _check_logins_file(tenant: Tenant, complain: Complain) -> None:
     path = tenant.registry.logins_file
-    if not path:
+    if not path or not _check_path(("registry", "logins_file"), path, complain):
         return
     try:
         mode = os.stat(path).st_mode
