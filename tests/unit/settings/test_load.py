@@ -210,6 +210,23 @@ class TestChecks:
         assert f"tenant-a.toml, line {line}: " in error.why
         assert words in error.why
 
+    @pytest.mark.parametrize(
+        ("tenant", "line"),
+        [
+            (MINIMAL.replace("[cluster]", "[cluster]\nkubeconfig = 'kubeconfig'"), 4),
+            (MINIMAL + "[registry]\nlogins_file = './logins.json'\n", 13),
+        ],
+    )
+    def test_a_file_that_is_not_named_from_the_root_is_refused(self, tmp_path: Path, tenant: str, line: int) -> None:
+        """Each stage runs in a folder of its own that the runner deletes."""
+        error = refused(write_settings(tmp_path, tenant=tenant))
+        assert f"tenant-a.toml, line {line}: " in error.why
+        assert "must be an absolute path" in error.why
+
+    def test_so_is_an_operator_log(self, tmp_path: Path) -> None:
+        error = refused(write_settings(tmp_path, driver="version = 1\n[log]\nfile = 'driver.jsonl'\n"))
+        assert "driver.toml, line 3: 'driver.jsonl' must be an absolute path" in error.why
+
     def test_a_rule_broken_by_a_default_is_told_where_the_default_stands(self, tmp_path: Path) -> None:
         driver = "version = 1\n[defaults.cache]\nport = 99999\n"
         error = refused(write_settings(tmp_path, driver=driver))

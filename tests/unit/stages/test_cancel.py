@@ -128,6 +128,37 @@ print("exit code kept")
     )
 
 
+def test_a_runner_that_died_is_noticed_once() -> None:
+    assert (
+        run("""
+import time
+from executor.errors import RunnerGone
+told, tell = os.pipe()
+ready, set_ready = os.pipe()
+if os.fork():
+    os.close(tell)
+    print(os.read(told, 100).decode(), end="")
+    sys.exit()
+runner = os.getpid()
+if os.fork():
+    # This one is the runner: it ends as soon as its stage has seen it.
+    os.read(ready, 1)
+    os._exit(0)
+watch = cancel.Runner()
+watch.check()
+os.write(set_ready, b"x")
+while os.getppid() == runner:
+    time.sleep(0.005)
+try:
+    watch.check()
+except RunnerGone:
+    watch.check()
+    os.write(tell, b"gone, told once\\n")
+""")
+        == "gone, told once\n"
+    )
+
+
 def test_before_listening_a_term_simply_ends_the_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor.errors import Cancelled, ClusterUnreachable, PodNotStarted, PodRejected
+from executor.errors import Cancelled, ClusterRefused, ClusterUnreachable, PodNotStarted, PodRejected, RunnerGone
 from executor.journal import Journal
 from executor.stages import prepare as stage
 from executor.stages.joblog import JobLog
@@ -101,7 +101,8 @@ class Stage:
 
 
 @pytest.fixture
-def prepare(tmp_path: Path, connection: Connection) -> Iterator[Stage]:
+def prepare(tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setattr(stage, "_BETWEEN_WATCHES", 0.0)
     made = Stage(tmp_path, connection)
     yield made
     os.close(made.descriptor)
@@ -188,10 +189,13 @@ def test_a_pod_that_vanishes_ends_the_wait(prepare: Stage, cluster: Cluster) -> 
     "fault",
     [
         lambda exchange: exchange.refuse(410, "too old", "Expired"),
+        lambda exchange: exchange.refuse(429, "too many requests", "TooManyRequests"),
+        lambda exchange: exchange.refuse(503, "apiserver is shutting down", "ServiceUnavailable"),
         lambda exchange: exchange.reset(),
         lambda exchange: exchange.raw(200, b"{"),
+        lambda exchange: exchange.raw(200, b""),
     ],
-    ids=["expired", "reset", "garbage"],
+    ids=["expired", "too many", "restarting", "reset", "garbage", "empty"],
 )
 def test_a_watch_that_fails_is_begun_again_from_the_pod_as_it_is(
     prepare: Stage, cluster: Cluster, fault: Callable[[Exchange], None]
@@ -200,6 +204,41 @@ def test_a_watch_that_fails_is_begun_again_from_the_pod_as_it_is(
     cluster.states = [pod_state(READY)]
     assert prepare.run() == 0
     assert cluster.server.requests() == [f"POST {PODS}", f"GET {PODS}", f"GET {PODS}/{POD}", f"GET {PODS}"]
+
+
+def test_a_watch_that_never_lasts_is_not_begun_again_without_a_pause(
+    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_BETWEEN_WATCHES", 0.3)
+
+    def fail(exchange: Exchange) -> None:
+        exchange.refuse(503, "apiserver is shutting down")
+
+    monkeypatch.setattr(cluster, "watch", fail)
+    with pytest.raises(PodNotStarted):
+        prepare.run(schedule_timeout=1)
+    assert cluster.server.requests().count(f"GET {PODS}") <= 5
+
+
+def test_a_missing_right_to_watch_is_told_at_once(prepare: Stage, cluster: Cluster) -> None:
+    cluster.on_watch = lambda exchange: exchange.refuse(403, 'cannot watch resource "pods"', "Forbidden")
+    with pytest.raises(ClusterRefused) as refused:
+        prepare.run()
+    assert "cannot watch" in refused.value.why
+    assert cluster.deleted
+
+
+def test_a_runner_that_is_gone_by_then_leaves_no_pod(
+    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: object) -> None:
+        raise RunnerGone
+
+    monkeypatch.setattr("executor.stages.cancel.Runner.check", gone)
+    cluster.states = [pod_state(READY)]
+    with pytest.raises(RunnerGone):
+        prepare.run()
+    assert cluster.deleted
 
 
 class TestRefused:
@@ -212,12 +251,26 @@ class TestRefused:
         assert "quota is used up" in rejected.value.remedy
         assert not prepare.intent.exists()
 
-    def test_a_policy_is_told_in_its_own_words(self, prepare: Stage, cluster: Cluster) -> None:
-        message = 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation'
-        cluster.on_create = lambda exchange: exchange.refuse(422, message, "Invalid")
+    @pytest.mark.parametrize(
+        ("message", "remedy"),
+        [
+            (
+                'pods "job" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot',
+                "A policy of the cluster",
+            ),
+            ('admission webhook "x" denied the request: no', "A policy of the cluster"),
+            ("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "A policy of the cluster"),
+            ('error looking up service account tenant-a/default: "default" not found', "right that the message names"),
+        ],
+    )
+    def test_a_refusal_is_told_in_its_own_words_with_who_can_act(
+        self, prepare: Stage, cluster: Cluster, message: str, remedy: str
+    ) -> None:
+        cluster.on_create = lambda exchange: exchange.refuse(403, message, "Forbidden")
         with pytest.raises(PodRejected) as rejected:
             prepare.run()
         assert message in rejected.value.why
+        assert remedy in rejected.value.remedy
         assert "operator" in rejected.value.remedy
 
     def test_an_unclear_answer_leaves_a_mark_for_cleanup(self, prepare: Stage, cluster: Cluster) -> None:
