@@ -77,6 +77,8 @@ def test_a_pod_that_is_not_there_is_success(tmp_path: Path, connection: Connecti
     cluster = Cluster(server, exists=False)
     assert [event["event"] for event in run(tmp_path, connection)] == ["no pod to delete"]
     assert cluster.deleted == []
+    # One request to delete and one to look for leftovers: nothing was in flight, so nothing is waited for.
+    assert len(server.requests()) == 2
 
 
 def test_another_attempt_of_the_same_job_survives(tmp_path: Path, connection: Connection, server: ApiServer) -> None:

@@ -154,6 +154,15 @@ def test_an_image_that_stays_away_ends_the_wait(
     assert cluster.deleted
 
 
+def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(
+    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_IMAGE_GRACE", 0.0)
+    pulled = pod_state({"build": RUNNING, "helper": CREATING})
+    cluster.states = [pod_state(PULLING), pulled, pod_state(PULLING), pod_state(READY)]
+    assert prepare.run() == 0
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
