@@ -155,12 +155,17 @@ def test_an_image_that_stays_away_ends_the_wait(
 
 
 def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(
-    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    prepare: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "_IMAGE_GRACE", 0.0)
-    pulled = pod_state({"build": RUNNING, "helper": CREATING})
-    cluster.states = [pod_state(PULLING), pulled, pod_state(PULLING), pod_state(READY)]
-    assert prepare.run() == 0
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    waiting = stage._Waiting(make_job(), prepare.log)
+    for state in (PULLING, {"build": RUNNING, "helper": CREATING}, PULLING):
+        waiting.look_at(pod_state(state))
+        now[0] += stage._IMAGE_GRACE
+    now[0] += 1
+    with pytest.raises(PodNotStarted):
+        waiting.look_at(pod_state(PULLING))
 
 
 @pytest.mark.parametrize(
