@@ -155,7 +155,7 @@ class Api:
     # ------------------------------------------------------------ one request
 
     def _path(self, kind: str, name: str = "", query: dict[str, Any] | None = None) -> str:
-        path = f"/api/v1/namespaces/{quote(self.namespace)}/{kind}"
+        path = f"{urlsplit(self.connection.server).path}/api/v1/namespaces/{quote(self.namespace)}/{kind}"
         return path + (f"/{quote(name)}" if name else "") + (f"?{urlencode(query)}" if query else "")
 
     def _pods(self, name: str = "", query: dict[str, Any] | None = None) -> str:
@@ -293,19 +293,16 @@ def open_connection(connection: Connection, context: ssl.SSLContext, *, seconds:
     opened = _Https(*first, context, seconds)
     opened.server_hostname = connection.tls_server_name or host
     if via is not None:
-        opened.set_tunnel(host, port, headers=proxy_authorization(connection.proxy))
+        opened.set_tunnel(host, port, headers=_proxy_authorization(connection.proxy))
     opened.connect()
     return opened
 
 
-def proxy_authorization(proxy: str) -> dict[str, str]:
-    """Return the header for a proxy whose address carries a login."""
+def _proxy_authorization(proxy: str) -> dict[str, str]:
     from base64 import b64encode
 
-    parts = urlsplit(proxy)
-    if not parts.username:
-        return {}
-    return {"Proxy-Authorization": "Basic " + b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()}
+    login = credentials.proxy_login(proxy)
+    return {"Proxy-Authorization": "Basic " + b64encode(":".join(login).encode()).decode()} if login else {}
 
 
 class _Https(http.client.HTTPSConnection):

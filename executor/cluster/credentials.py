@@ -12,6 +12,7 @@ import re
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from executor.errors import CredentialsInvalid
 
@@ -81,6 +82,12 @@ def authorization(connection: Connection, *, renew: bool = False) -> dict[str, s
             remedy="The operator must put the token, and nothing else, there.",
         )
     return {"Authorization": f"Bearer {token}"}
+
+
+def proxy_login(proxy: str) -> tuple[str, str] | None:
+    """Return user and password of a proxy's address; special characters stand in it percent-encoded."""
+    parts = urlsplit(proxy)
+    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 
 
 def _load_plugin_certificate(context: ssl.SSLContext, connection: Connection) -> None:

@@ -7,6 +7,7 @@ which lives on. Nothing here is retried; `script.py` owns that.
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -107,21 +108,31 @@ def _open(url: str, connection: Connection, context: ssl.SSLContext, *, renew: b
     try:
         opened.connect(  # type: ignore[no-untyped-call] # likewise
             url,
+            # Our own, because the library would look for proxies in this environment; that was decided in `config`.
+            socket=None if via else _direct(connection, context),
             header=[f"{name}: {value}" for name, value in credentials.authorization(connection, renew=renew).items()],
             subprotocols=["v5.channel.k8s.io", "v4.channel.k8s.io"],
             suppress_origin=True,
             redirect_limit=0,
             http_proxy_host=via.hostname if via else None,
             http_proxy_port=(via.port or 3128) if via else 0,
-            http_proxy_auth=(via.username, via.password) if via and via.username else None,
-            # The proxy was decided in `config`; the library must not look at this environment again.
-            http_no_proxy=None if via else ["*"],
+            http_proxy_auth=credentials.proxy_login(connection.proxy),
+            # Nor for exceptions from this one; an empty list would mean the environment's.
+            http_no_proxy=["-"],
         )
     except websocket.WebSocketBadStatusException:
         raise
     except (OSError, websocket.WebSocketException) as error:
         raise _broken(error) from error
     return opened
+
+
+def _direct(connection: Connection, context: ssl.SSLContext) -> ssl.SSLSocket:
+    target = urlsplit(connection.server)
+    host = target.hostname or ""
+    plain = socket.create_connection((host, target.port or 443), timeout=_CONNECT_SECONDS)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return context.wrap_socket(plain, server_hostname=connection.tls_server_name or host)
 
 
 def _broken(error: BaseException) -> ClusterUnreachable:

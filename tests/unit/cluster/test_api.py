@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from executor.job import Connection
     from tests.support.api_server import Answer, ApiServer, Exchange
+    from tests.support.proxy import Proxy
 
 POD = {"metadata": {"name": "job", "resourceVersion": "7"}, "spec": {}}
 PODS = "/api/v1/namespaces/tenant-a/pods"
@@ -52,8 +53,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short time-outs, for servers that never answer."""
-    monkeypatch.setattr(api_module, "_CONNECT_SECONDS", 0.2)
+    """A short time-out, for servers that never answer."""
     monkeypatch.setattr(api_module, "_READ_SECONDS", 0.2)
 
 
@@ -412,3 +412,45 @@ class TestReachingTheServer:
         other = make_certificate(tmp_path)
         with Client(replace(connection, ca_file=str(other.certificate), insecure=True)) as client:
             assert client.get_pod("job") == POD
+
+    def test_a_server_below_a_path_is_asked_there(self, server: ApiServer, connection: Connection) -> None:
+        server.answers = [says(POD)]
+        with Client(replace(connection, server=f"{server.url}/k8s/clusters/c-1")) as client:
+            client.get_pod("job")
+            client.list_pod_metadata("a=b", limit=1)
+        prefix = "/k8s/clusters/c-1/api/v1/namespaces/tenant-a/pods"
+        assert server.requests() == [f"GET {prefix}/job", f"GET {prefix}"]
+
+
+class TestProxy:
+    def test_calls_go_through_it_with_its_login(self, server: ApiServer, connection: Connection, proxy: Proxy) -> None:
+        server.answers = [says(POD)]
+        through = replace(connection, proxy=f"http://u%20ser:p%40ss@127.0.0.1:{proxy.port}")
+        with Client(through) as client:
+            assert client.get_pod("job") == POD
+        (request,) = proxy.requests
+        assert request.startswith(f"CONNECT {server.url.removeprefix('https://')} ")
+        assert "Proxy-Authorization" not in server.exchanges[0].headers
+
+    def test_a_proxy_that_refuses_is_told(self, connection: Connection, proxy: Proxy) -> None:
+        without_login = replace(connection, proxy=f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(ClusterUnreachable) as unreachable, Api(without_login, patience=0.3) as api:
+            api.get_pod("job")
+        assert "407" in unreachable.value.why
+
+
+class TestRenewing:
+    def test_an_expired_token_is_renewed_once(self, server: ApiServer, numbered: Connection) -> None:
+        server.answers = [refuses(401, "Unauthorized"), says(POD)]
+        with Client(numbered) as client:
+            assert client.get_pod("job") == POD
+            assert client.get_pod("job") == POD
+        sent = [exchange.headers["Authorization"] for exchange in server.exchanges]
+        assert sent == ["Bearer token-1", "Bearer token-2", "Bearer token-2"]
+
+    def test_a_token_that_stays_refused_is_told(self, server: ApiServer, numbered: Connection) -> None:
+        server.answers = [refuses(401, "Unauthorized")]
+        with pytest.raises(ClusterRefused) as refused, Client(numbered) as client:
+            client.get_pod("job")
+        assert "renew the kubeconfig's token" in refused.value.remedy
+        assert len(server.exchanges) == 2

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import random
 import socket
-import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,10 +18,10 @@ from tests.support.api_server import frame_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from executor.job import Connection
     from tests.support.api_server import Answer, ApiServer, Exchange, Peer
+    from tests.support.proxy import Proxy
 
 BINARY, TEXT, PONG = 2, 1, 10
 
@@ -297,34 +296,15 @@ class TestRefusals:
 
 
 class TestRenewing:
-    @pytest.fixture
-    def with_plugin(self, connection: Connection, tmp_path: Path) -> Connection:
-        """A connection whose token is numbered by the calls of its plugin."""
-        program = (
-            "import json, pathlib, sys; calls = pathlib.Path(sys.argv[1]);"
-            "calls.write_text((calls.read_text() if calls.exists() else '') + 'x');"
-            "print(json.dumps({'status': {'token': 'token-%d' % len(calls.read_text())}}))"
-        )
-        plugin: dict[str, Any] = {
-            "api_version": "client.authentication.k8s.io/v1",
-            "command": [sys.executable, "-c", program, str(tmp_path / "calls")],
-            "environment": {},
-            "hint": "",
-            "cluster": {},
-        }
-        return replace(connection, token_file="", exec_plugin=plugin, exec_cache=str(tmp_path / "kept"))
-
-    def test_an_expired_token_is_renewed_once(self, server: ApiServer, with_plugin: Connection, client: Client) -> None:
+    def test_an_expired_token_is_renewed_once(self, server: ApiServer, numbered: Connection, client: Client) -> None:
         server.answers = [lambda exchange: exchange.refuse(401, "Unauthorized"), accepts(hangs_on)]
-        client.open(with_plugin)
+        client.open(numbered)
         assert [one.headers["Authorization"] for one in server.exchanges] == ["Bearer token-1", "Bearer token-2"]
 
-    def test_a_token_that_stays_refused_is_told(
-        self, server: ApiServer, with_plugin: Connection, client: Client
-    ) -> None:
+    def test_a_token_that_stays_refused_is_told(self, server: ApiServer, numbered: Connection, client: Client) -> None:
         server.answers = [lambda exchange: exchange.refuse(401, "Unauthorized")]
         with pytest.raises(ClusterRefused) as refused:
-            client.open(with_plugin)
+            client.open(numbered)
         assert refused.value.status == 401
         assert len(server.exchanges) == 2
 
@@ -333,3 +313,37 @@ class TestRenewing:
         with pytest.raises(ClusterRefused):
             client.open(connection)
         assert len(server.exchanges) == 1
+
+
+class TestProxy:
+    def test_the_stream_goes_through_it(
+        self, server: ApiServer, connection: Connection, client: Client, proxy: Proxy
+    ) -> None:
+        server.answers = [accepts(hangs_on)]
+        client.open(replace(connection, proxy=f"http://u%20ser:p%40ss@127.0.0.1:{proxy.port}"))
+        (request,) = proxy.requests
+        assert request.startswith(f"CONNECT {server.url.removeprefix('https://')} ")
+
+    def test_a_proxy_that_refuses_is_told(
+        self, server: ApiServer, connection: Connection, client: Client, proxy: Proxy
+    ) -> None:
+        server.answers = []
+        with pytest.raises(ClusterUnreachable):
+            client.open(replace(connection, proxy=f"http://127.0.0.1:{proxy.port}"))
+        assert server.exchanges == []
+
+    def test_the_environments_proxies_were_decided_before(
+        self, server: ApiServer, connection: Connection, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.delenv("no_proxy", raising=False)
+        server.answers = [accepts(hangs_on)]
+        client.open(connection)
+        assert len(server.exchanges) == 1
+
+
+def test_a_server_below_a_path_is_asked_there(server: ApiServer, connection: Connection, client: Client) -> None:
+    server.answers = [accepts(hangs_on)]
+    client.open(replace(connection, server=f"{server.url}/k8s/clusters/c-1"))
+    assert server.exchanges[0].path == "/k8s/clusters/c-1/api/v1/namespaces/tenant-a/pods/job/exec"
