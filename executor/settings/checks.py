@@ -1,69 +1,55 @@
-"""Rules between settings and about their content, beyond a single value's type."""
+"""Rules between settings and about files they name, beyond a single value's form."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from executor.settings.model import Log, Resources, Tenant
+    from executor.settings.model import Resources, Tenant
+    from executor.settings.podmodel import ExtraVolume, NodeRequirement, Pod
     from executor.settings.reader import Path
 
     Complain = Callable[[Path, str], None]
     """Takes the path of a setting and what is wrong with it."""
 
-# As the API server checks them, in k8s.io/apimachinery/pkg/util/validation.
-_DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-
-_LAST_PORT = 65535
+_RESERVED_FOLDERS = ("/builds", "/cache", "/driver", "/kaniko", "/workspace", "/proc", "/sys", "/dev")
+"""The driver's own volumes, Kaniko's own folder and the one that it deletes, and the kernel's."""
+_DRIVERS_OWN = "kaniko-driver"
+_RESERVED_KEYS = ("kaniko-driver/", "project.runner.gitlab.com/", "job.runner.gitlab.com/")
+_CONFINEMENT = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
+_VOLUME_SOURCES = ("secret", "config_map", "claim", "empty_dir", "csi")
+_NAMESERVERS_AT_MOST = 3
 
 
 def check(tenant: Tenant, complain: Complain) -> None:
     """Complain of every broken rule."""
-    if not _DNS_LABEL.fullmatch(tenant.cluster.namespace):
-        complain(("cluster", "namespace"), f"{tenant.cluster.namespace!r} is no name of a namespace")
-    _check_path(("cluster", "kubeconfig"), tenant.cluster.kubeconfig, complain)
-    _check_nodes(tenant, complain)
+    if not tenant.nodes.labels:
+        complain(("nodes", "labels"), "at least one label must name the tenant's nodes")
+    for key, values in tenant.nodes.labels.items():
+        if not values:
+            complain(("nodes", "labels"), f"{key} needs at least one value")
     for name in ("build", "helper", "cache_registry"):
         _check_resources(name, getattr(tenant.resources, name), complain)
     _check_cache(tenant, complain)
     _check_logins_file(tenant, complain)
-    for key in ("flags", "locked_flags"):
-        for flag in getattr(tenant.kaniko, key):
-            if not flag.startswith("--") or "\n" in flag:
-                complain(("kaniko", key), f"{flag!r} must be one flag, such as '--snapshot-mode=redo'")
+    _check_pod(tenant.pod, complain)
+    for number, volume in enumerate(tenant.pod.volumes):
+        _check_volume(tenant, volume, ("pod", "volumes", str(number)), complain)
+    if len({volume.name for volume in tenant.pod.volumes}) < len(tenant.pod.volumes):
+        complain(("pod", "volumes"), "two volumes have the same name")
 
 
-def check_log(log: Log, complain: Complain) -> None:
-    """The same for the driver's own settings."""
-    _check_path(("log", "file"), log.file, complain)
-
-
-def _check_path(path: Path, value: str, complain: Complain) -> bool:
-    # Each stage runs in a folder of its own, which the runner deletes.
-    good = not value or os.path.isabs(value)
-    if not good:
-        complain(path, f"{value!r} must be an absolute path")
-    return good
-
-
-def _check_nodes(tenant: Tenant, complain: Complain) -> None:
-    if not tenant.nodes.labels:
-        complain(("nodes", "labels"), "at least one label must name the tenant's nodes")
-    for key, values in tenant.nodes.labels.items():
-        if not _LABEL_KEY.fullmatch(key):
-            complain(("nodes", "labels"), f"{key!r} is no key of a label")
-        if not values:
-            complain(("nodes", "labels"), f"{key} needs at least one value")
-        for value in values:
-            if not _LABEL_VALUE.fullmatch(value):
-                complain(("nodes", "labels"), f"{value!r} is no value of a label")
+def reserved_key(key: str) -> str:
+    """Say why nobody may set a label or annotation of this key; empty where anybody may."""
+    if key.startswith(_RESERVED_KEYS):
+        return f"{key} belongs to the driver"
+    if key.startswith(_CONFINEMENT):
+        return f"{key} would change how the pod is confined; [pod.security] does"
+    return ""
 
 
 def _check_resources(name: str, resources: Resources, complain: Complain) -> None:
@@ -78,20 +64,16 @@ def _check_resources(name: str, resources: Resources, complain: Complain) -> Non
 
 def _check_cache(tenant: Tenant, complain: Complain) -> None:
     cache = tenant.cache
-    if not 1 <= cache.port <= _LAST_PORT:
-        complain(("cache", "port"), f"{cache.port} is no port")
     if cache.mode == "off":
         return
     for key in ("bucket", "secret"):
         if not getattr(cache, key):
             complain(("cache", "mode"), f"the cache is on, so cache.{key} must be set")
-    if cache.endpoint and not cache.endpoint.startswith(("http://", "https://")):
-        complain(("cache", "endpoint"), f"{cache.endpoint!r} is no URL")
 
 
 def _check_logins_file(tenant: Tenant, complain: Complain) -> None:
     path = tenant.registry.logins_file
-    if not path or not _check_path(("registry", "logins_file"), path, complain):
+    if not path:
         return
     try:
         mode = os.stat(path).st_mode
@@ -100,3 +82,83 @@ def _check_logins_file(tenant: Tenant, complain: Complain) -> None:
         return
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         complain(("registry", "logins_file"), f"{path} holds secrets: chmod 600 {path}")
+
+
+def _check_pod(pod: Pod, complain: Complain) -> None:
+    for table in ("labels", "annotations"):
+        for key in getattr(pod, table):
+            if reason := reserved_key(key):
+                complain(("pod", table, key), reason)
+    _check_requirements(pod.node_requirements, ("pod", "node_requirements"), complain)
+    for number, preference in enumerate(pod.node_preferences):
+        path = ("pod", "node_preferences", str(number), "match")
+        if not preference.match:
+            complain(path, "a preference needs at least one condition")
+        _check_requirements(preference.match, path, complain)
+    _check_names(pod, complain)
+    for name in ("build", "helper", "service"):
+        options = getattr(pod, name)
+        for capability in sorted(set(options.add_capabilities) & set(options.drop_capabilities)):
+            complain(("pod", name, "drop_capabilities"), f"{capability} cannot be both added and dropped")
+
+
+def _check_names(pod: Pod, complain: Complain) -> None:
+    if pod.dns.policy == "none" and not pod.dns.nameservers:
+        complain(("pod", "dns", "policy"), "policy 'none' needs pod.dns.nameservers")
+    if len(pod.dns.nameservers) > _NAMESERVERS_AT_MOST:
+        complain(("pod", "dns", "nameservers"), f"Kubernetes allows {_NAMESERVERS_AT_MOST} name servers at most")
+    for number, alias in enumerate(pod.host_aliases):
+        if not alias.hostnames:
+            complain(("pod", "host_aliases", str(number), "hostnames"), "an alias needs at least one name")
+
+
+def _check_requirements(requirements: Iterable[NodeRequirement], path: Path, complain: Complain) -> None:
+    for number, requirement in enumerate(requirements):
+        here = (*path, str(number))
+        count = len(requirement.values)
+        if requirement.operator in {"In", "NotIn"} and not count:
+            complain(here, f"{requirement.operator} needs at least one of `values`")
+        if requirement.operator in {"Exists", "DoesNotExist"} and count:
+            complain(here, f"{requirement.operator} takes no `values`")
+        if requirement.operator in {"Gt", "Lt"} and not (count == 1 and requirement.values[0].isdecimal()):
+            complain(here, f"{requirement.operator} takes one whole number in `values`")
+
+
+def _check_volume(tenant: Tenant, volume: ExtraVolume, path: Path, complain: Complain) -> None:
+    given = [source for source in _VOLUME_SOURCES if getattr(volume, source)]
+    if len(given) != 1:
+        found = f"; given: {', '.join(given)}" if given else ""
+        complain(path, f"volume {volume.name!r} needs exactly one of {', '.join(_VOLUME_SOURCES)}{found}")
+    if volume.items and not (volume.secret or volume.config_map):
+        complain((*path, "items"), "only a Secret or a ConfigMap has items")
+    csi_secret = volume.csi.secret if volume.csi else ""
+    for secret in {volume.secret, csi_secret} - {""}:
+        if reason := reserved_secret(tenant, secret):
+            complain(path, reason)
+    if not volume.mounts:
+        complain((*path, "mounts"), f"volume {volume.name!r} is mounted nowhere")
+    for number, mount in enumerate(volume.mounts):
+        here = (*path, "mounts", str(number))
+        if reason := reserved_path(mount.path):
+            complain((*here, "path"), reason)
+        if not mount.containers:
+            complain((*here, "containers"), "a mount needs at least one container")
+
+
+def reserved_secret(tenant: Tenant, name: str) -> str:
+    """Say why no container of a build may have this Secret; empty where it may."""
+    if name == tenant.cache.secret:
+        return f"the Secret {name} holds the keys of the layer cache, which a build must never see"
+    if name.startswith(_DRIVERS_OWN):
+        return f"the Secret {name} belongs to the driver, and a build must never see it"
+    return ""
+
+
+def reserved_path(path: str) -> str:
+    """Say why nothing may be mounted at this path of a container; empty where it may."""
+    if os.path.normpath(path) != path:
+        return f"{path} must be written without '.', '..' or double slashes"
+    for folder in _RESERVED_FOLDERS:
+        if path == folder or path.startswith(f"{folder}/"):
+            return f"{path}: {folder} is taken in every job pod; choose a folder outside of it"
+    return ""

@@ -64,7 +64,6 @@ def load(folder: str, tenant: str) -> Settings:
             else:
                 tenant_file.complain(path, text)
 
-        checks.check_log(driver.log, driver_file.complain)
         checks.check(settings, complain)
         problems = driver_file.problems + tenant_file.problems
     if problems:

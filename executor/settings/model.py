@@ -5,25 +5,35 @@ The tables of a tenant file mirror these classes. `[defaults.…]` in driver.tom
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
+from executor.settings.declare import setting
+from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the types of fields
+    AbsolutePath,
+    Flag,
+    Image,
+    ImagePattern,
+    LabelKey,
+    LabelValue,
+    Namespace,
+    ObjectName,
+    OptionalName,
+    Port,
+    RootNamespaceId,
+    Url,
+)
+from executor.settings.gates import Overrides  # noqa: TC001 - the same
+from executor.settings.podmodel import Pod  # noqa: TC001 - the same
 from executor.settings.units import Bytes, Cpu, Duration
-
-
-def setting(what: str, default: Any = MISSING) -> Any:
-    """Declare a setting: `what` it means, for the reference; without `default` it is required."""
-    if default is MISSING:
-        return field(metadata={"what": what})
-    return field(default=default, metadata={"what": what})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     """Where the tenant's pods run, and as whom the driver speaks to the API server."""
 
-    namespace: str = setting("The tenant's own namespace; no other tenant may share it.")
-    kubeconfig: str = setting(
+    namespace: Namespace = setting("The tenant's own namespace; no other tenant may share it.")
+    kubeconfig: AbsolutePath = setting(
         "Kubeconfig with rights in this namespace only. Empty: the service account of the runner's own pod.", ""
     )
     context: str = setting("Context of that kubeconfig. Empty: its current one.", "")
@@ -33,9 +43,9 @@ class Cluster:
 class Toleration:
     """A taint of the tenant's nodes that its pods put up with; the fields of core/v1 Toleration."""
 
-    key: str = setting("The taint's key.")
+    key: LabelKey = setting("The taint's key.")
     operator: Literal["Equal", "Exists"] = setting("How `value` is compared.", "Equal")
-    value: str = setting("The taint's value.", "")
+    value: LabelValue = setting("The taint's value.", "")
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = setting("Empty: all effects.", "")
 
 
@@ -43,7 +53,9 @@ class Toleration:
 class Nodes:
     """The nodes that belong to the tenant. Pods require them; without a match they do not run elsewhere."""
 
-    labels: dict[str, tuple[str, ...]] = setting("Node label -> allowed values; a node must match every label.")
+    labels: dict[LabelKey, tuple[LabelValue, ...]] = setting(
+        "Node label -> allowed values; a node must match every label."
+    )
     tolerations: tuple[Toleration, ...] = setting("Taints that keep other tenants' pods off these nodes.", ())
 
 
@@ -51,15 +63,17 @@ class Nodes:
 class Images:
     """The images of a job pod. Pin them: a new Kaniko may change all cache keys at once."""
 
-    kaniko: str = setting("Kaniko's debug image (the one with a shell), for the build container.")
-    helper: str = setting("GitLab Runner's helper image, of the runner's own version.")
-    tools: str = setting("Any image with a static busybox at /bin/busybox.", "docker.io/library/busybox:1.37-musl")
-    cache_registry: str = setting("Distribution v3, serves the layer cache in the pod.", "docker.io/library/registry:3")
-    allowed: tuple[str, ...] = setting(
+    kaniko: Image = setting("Kaniko's debug image (the one with a shell), for the build container.")
+    helper: Image = setting("GitLab Runner's helper image, of the runner's own version.")
+    tools: Image = setting("Any image with a static busybox at /bin/busybox.", "docker.io/library/busybox:1.37-musl")
+    cache_registry: Image = setting(
+        "Distribution v3, serves the layer cache in the pod.", "docker.io/library/registry:3"
+    )
+    allowed: tuple[ImagePattern, ...] = setting(
         "Patterns (`*` matches anything) of images that a job may name in `image:` beside Kaniko's. Empty: none.", ()
     )
     pull_policy: Literal["always", "if-not-present", "never"] = setting("For all images of the pod.", "if-not-present")
-    pull_secrets: tuple[str, ...] = setting("Secrets of the namespace with logins for pulling these images.", ())
+    pull_secrets: tuple[ObjectName, ...] = setting("Secrets of the namespace with logins for pulling these images.", ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,20 +147,20 @@ class Cache:
     bucket: str = setting("Bucket; shared ones need a policy for each prefix.", "")
     prefix: str = setting("Path in the bucket above `<tenant>/<generation>`.", "layer-cache")
     region: str = setting("Region of the bucket; any word where the server has none.", "us-east-1")
-    endpoint: str = setting("URL of the S3 server. Empty: AWS.", "")
+    endpoint: Url = setting("URL of the S3 server. Empty: AWS.", "")
     path_style: bool = setting("Bucket in the path and not in the host name; most servers but AWS.", default=False)
-    secret: str = setting("Secret of the namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", "")
+    secret: OptionalName = setting("Secret of the namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", "")
     generation: Duration = setting(
         "After this the cache starts anew, so that old generations can be expired whole.", Duration.parse("336h")
     )
-    port: int = setting("Port of the cache registry on the pod's loopback address.", 5407)
+    port: Port = setting("Port of the cache registry on the pod's loopback address.", 5407)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
     """Registries that builds pull from and push to."""
 
-    logins_file: str = setting(
+    logins_file: AbsolutePath = setting(
         "A docker config.json on the runner's host with the tenant's logins, readable by its owner only.", ""
     )
 
@@ -155,8 +169,22 @@ class Registry:
 class Kaniko:
     """Flags of `/kaniko/executor` beyond the driver's own."""
 
-    flags: tuple[str, ...] = setting("Added before the author's flags, which win.", ())
-    locked_flags: tuple[str, ...] = setting("Added after the author's flags, so that they win.", ())
+    flags: tuple[Flag, ...] = setting("Added before the author's flags, which win.", ())
+    locked_flags: tuple[Flag, ...] = setting("Added after the author's flags, so that they win.", ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitLab:
+    """The GitLab side of the tenant."""
+
+    url: Url = setting(
+        "Address of GitLab, for `tenant register` and for what is allowed to be reached. Empty: unknown.", ""
+    )
+    root_namespaces: tuple[RootNamespaceId, ...] = setting(
+        "Ids of the tenant's top-level groups or users, by which a shared runner finds the tenant of a job "
+        "(`config --tenant-by root-namespace`). A runner of the tenant's own needs none.",
+        (),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +201,16 @@ class Tenant:
     cache: Cache
     registry: Registry
     kaniko: Kaniko
+    gitlab: GitLab
+    pod: Pod
+    overrides: Overrides
 
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
     """The operator log."""
 
-    file: str = setting("JSON lines are appended here. Empty: no log.", "/var/log/kaniko-driver/driver.jsonl")
+    file: AbsolutePath = setting("JSON lines are appended here. Empty: no log.", "/var/log/kaniko-driver/driver.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,3 +86,29 @@ class Duration:
         if not total:
             raise ValueError(f"{text!r} is no time span such as 90s, 5m or 1h30m")
         return cls(text, total)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A regular expression of the operator, in Python's syntax; it must match the whole text."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Check that it is one.
+
+        Raises:
+            ValueError: it is none, or empty.
+        """
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from error
+        if not text:
+            raise ValueError("an empty pattern matches nothing; leave it out")
+        return cls(text)
+
+    def matches(self, text: str) -> bool:
+        """Tell whether the whole text is of this pattern; without the anchors a part of it would do."""
+        return re.fullmatch(self.text, text) is not None

@@ -225,12 +225,12 @@ class TestChecks:
 
     def test_so_is_an_operator_log(self, tmp_path: Path) -> None:
         error = refused(write_settings(tmp_path, driver="version = 1\n[log]\nfile = 'driver.jsonl'\n"))
-        assert "driver.toml, line 3: 'driver.jsonl' must be an absolute path" in error.why
+        assert "driver.toml, line 3: log.file: 'driver.jsonl' must be an absolute path" in error.why
 
     def test_a_rule_broken_by_a_default_is_told_where_the_default_stands(self, tmp_path: Path) -> None:
         driver = "version = 1\n[defaults.cache]\nport = 99999\n"
         error = refused(write_settings(tmp_path, driver=driver))
-        assert "driver.toml, line 3: 99999 is no port" in error.why
+        assert "driver.toml, line 3: defaults.cache.port: 99999 is no port" in error.why
 
     def test_a_logins_file_that_others_can_read_is_refused(self, tmp_path: Path) -> None:
         logins = tmp_path / "logins.json"

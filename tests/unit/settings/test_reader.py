@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from executor.settings.lines import line_of
 from executor.settings.model import Tenant, Toleration
-from executor.settings.reader import Flat, Problem, TomlFile, build, line_of
+from executor.settings.reader import Flat, Problem, TomlFile, build
 from tests.support.tenants import MINIMAL
 
 NAME = "tenants/tenant-a.toml"
@@ -68,20 +69,23 @@ def test_the_name_of_a_tenant_is_its_files_and_not_a_setting() -> None:
         ("[cache]\npath_style = 'yes'", "cache.path_style: 'yes' must be true or false"),
         ("[cache]\nmode = 'readwrite'", "cache.mode: 'readwrite' is not one of 'read-write', 'off'"),
         ("[images]\nallowed = 'a/*'", "images.allowed: 'a/*' must be a list in brackets"),
-        ("[images]\nallowed = [1]", "images.allowed: 1 must be text in quotes"),
+        ("[images]\nallowed = [1]", "images.allowed[0]: 1 must be text in quotes"),
         ("[volumes]\nbuilds = 10", "volumes.builds: 10 must be text in quotes, such as '2Gi'"),
         ("[volumes]\nbuilds = '10 GB'", "volumes.builds: '10 GB' is no Kubernetes quantity"),
         ("[timeouts]\nidle = 900", "timeouts.idle: 900 must be text in quotes, such as '90s'"),
         ("[timeouts]\nidle = '15 min'", "timeouts.idle: '15 min' is no time span"),
         ("[nodes]\nlabels = ['a']", "nodes.labels: ['a'] must be a table"),
-        ("[nodes]\nlabels = { tenant = 'a' }", "nodes.labels: 'a' must be a list in brackets"),
+        ("[nodes]\nlabels = { tenant = 'a' }", "nodes.labels.tenant: 'a' must be a list in brackets"),
         ("cache = 'off'", "cache is a table: write [cache]"),
         ("[resources]\nbuild = '2'", "resources.build is a table: write [resources.build]"),
         ("[[cache]]\nmode = 'off'", "cache is a table: write [cache]"),
-        ("[nodes]\ntolerations = [{ kye = 'a' }]", "nodes.tolerations: unknown key 'kye'; known here: effect, key"),
-        ("[nodes]\ntolerations = [{ value = 'a' }]", "nodes.tolerations: the key 'key' is missing"),
-        ("[nodes]\ntolerations = [{ key = 'a', operator = 'In' }]", "nodes.tolerations: 'In' is not one of 'Equal'"),
-        ("[nodes]\ntolerations = ['a']", "nodes.tolerations: 'a' must be a table in braces"),
+        ("[nodes]\ntolerations = [{ kye = 'a' }]", "unknown key 'nodes.tolerations[0].kye'; did you mean 'key'?"),
+        ("[nodes]\ntolerations = [{ value = 'a' }]", "nodes.tolerations[0]: the key 'key' is missing"),
+        (
+            "[nodes]\ntolerations = [{ key = 'a', operator = 'In' }]",
+            "nodes.tolerations[0].operator: 'In' is not one of 'Equal'",
+        ),
+        ("[nodes]\ntolerations = ['a']", "nodes.tolerations[0]: 'a' must be a table in braces"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_would_be_right(text: str, words: str) -> None:
@@ -162,7 +166,8 @@ cache.deep = "dotted"
             (("cache", "quoted"), 4),
             (("cache",), 2),
             (("resources", "allowed"), 8),
-            (("nodes", "tolerations", "key"), 13),
+            (("nodes", "tolerations"), 12),
+            (("nodes", "tolerations", "0", "key"), 13),
             (("resources", "helper", "cpu_limit"), 15),
             (("images", "cache", "deep"), 17),
             # Not found itself: the nearest place around it.
