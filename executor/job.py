@@ -13,7 +13,7 @@ from typing import Any
 
 from executor.errors import ContractBroken
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,17 @@ class Connection:
     """`users[].user.exec` of the kubeconfig, when a program supplies the token."""
     exec_cache: str = ""
     """File that keeps the program's answer until it expires."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the build container may use at most, for the summary of what it used; 0 where it is not known."""
+
+    memory: int = 0
+    """All in bytes."""
+    disk: int = 0
+    builds: int = 0
+    """Of the volume with the clone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +75,13 @@ class Job:
     stop_grace: int
     connection_timeout: int
     journal: str
+    sections: bool = False
+    """GitLab folds sections of this job's log, and the job wants no plain text."""
+    limits: Limits = Limits()
+    keep_failed: int = 0
+    """How long the pod stays after a failure, in seconds; 0: not at all."""
+    keep_failed_most: int = 0
+    """How many pods of the tenant may be kept at once."""
     notes: tuple[str, ...] = ()
     """Lines for the job log that `config` cannot print itself: its stdout is the contract's."""
 
@@ -90,6 +108,7 @@ class Job:
                     remedy="Run the job again; upgrade a runner's driver only while it is drained (SIGQUIT).",
                 )
             document["connection"] = Connection(**document["connection"])
+            document["limits"] = Limits(**document["limits"])
             document["notes"] = tuple(document["notes"])
             return cls(**document)
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from executor.errors import ClusterRefused, ClusterUnreachable, PodLost, ScriptLost
 from executor.pod import programs
-from executor.pod.control import Beat, ControlLines, Exited, Failed, Started
+from executor.pod.control import Beat, ControlLines, Exited, Failed, Started, Used
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +94,8 @@ class Order:
     shell: str
     output_limit: int
     umask: str
+    measured: bool = False
+    """What it used is asked for."""
 
 
 class Script:
@@ -105,6 +107,8 @@ class Script:
         self._connection_timeout = connection_timeout
         self._started = False
         self._exit: Exited | None = None
+        self.used: Used | None = None
+        """What it used, once it has ended; None where it was not measured."""
         self._heard = time.monotonic()
 
     def run(self) -> Exited:
@@ -180,6 +184,7 @@ class Script:
             shell=order.shell,
             output_limit=order.output_limit,
             umask=order.umask,
+            measured=order.measured,
         )
         return command, payload
 
@@ -233,6 +238,8 @@ class Script:
                     self._started = True
                 case Exited():
                     self._exit = control
+                case Used():
+                    self.used = control
                 case Failed(word="cut"):
                     raise ClusterUnreachable("The script did not arrive whole.", why="supervisor: cut")
                 case Failed(word=word):

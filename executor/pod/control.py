@@ -12,6 +12,7 @@ from dataclasses import dataclass
 _PREFIX = b"kd1 "
 _LONGEST_LINE = 200
 _EXIT = re.compile(rb"exit (\d{1,3}) (\d{1,15}) (\d{1,15}) (\d{1,9}) ([01])")
+_USED = re.compile(rb"used" + rb" (\d{1,15}|-)" * 6)
 _ERROR = re.compile(rb"error (cut|full|unknown|lost|verb)")
 
 
@@ -47,7 +48,24 @@ class Exited:
     """It printed more than its output limit, and the rest was dropped."""
 
 
-Control = Started | Beat | Failed | Exited
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What the build container used while a script ran, as the pod itself says; None where it does not know."""
+
+    cpu: int | None
+    """Microseconds of processor time."""
+    programs: int | None
+    """Bytes of memory that could not be taken back, at the most of some looks: without the cache of files."""
+    disk: int | None
+    """Bytes that its own file system grew by since the pod started."""
+    builds: int | None
+    """Bytes on the volume of the clone."""
+    hits: int | None
+    """Layers that Kaniko found in the layer cache, as its own lines say; None when it was not called."""
+    misses: int | None
+
+
+Control = Started | Beat | Failed | Used | Exited
 
 
 class ControlLines:
@@ -68,13 +86,21 @@ def _parse(line: bytes) -> Control | None:
     if not line.startswith(_PREFIX) or len(line) > _LONGEST_LINE:
         return None
     words = line[len(_PREFIX) :].strip()
-    if words == b"started":
-        return Started()
-    if words == b"beat":
-        return Beat()
+    if words in _WORDS:
+        return _WORDS[words]
     if found := _ERROR.fullmatch(words):
         return Failed(found[1].decode())
     if found := _EXIT.fullmatch(words):
         code, size, peak, oom_kills, full = (int(group) for group in found.groups())
         return Exited(code=code & 0xFF, size=size, peak=peak, oom_kills=oom_kills, full=bool(full))
+    if found := _USED.fullmatch(words):
+        return Used(**{name: _known(group) for name, group in zip(_USED_FIELDS, found.groups(), strict=True)})
     return None
+
+
+_WORDS: dict[bytes, Control] = {b"started": Started(), b"beat": Beat()}
+_USED_FIELDS = ("cpu", "programs", "disk", "builds", "hits", "misses")
+
+
+def _known(digits: bytes) -> int | None:
+    return None if digits == b"-" else int(digits)

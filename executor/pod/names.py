@@ -9,6 +9,8 @@ TENANT_LABEL = "kaniko-driver/tenant"
 JOB_LABEL = "kaniko-driver/job"
 ATTEMPT_LABEL = "kaniko-driver/attempt"
 PROJECT_LABEL = "kaniko-driver/project"
+KEPT_LABEL = "kaniko-driver/kept"
+"""Marks a failed job's pod that is kept for people to look into."""
 DEADLINE_ANNOTATION = "kaniko-driver/delete-after"
 """Unix time after which the pod may be deleted, whatever state it is in."""
 

@@ -37,10 +37,16 @@ def cache_registry_process(idle_seconds: int) -> list[str]:
     return ["sh", "-c", _read("cache-registry"), "cache-registry", str(idle_seconds + _PULSE_SECONDS)]
 
 
-def run_command(*, stage: str, payload: bytes, logins: int, shell: str, output_limit: int, umask: str) -> list[str]:
-    """Start a script that comes on stdin: `logins` bytes of registry logins, then the script."""
-    digest = sha256(payload).hexdigest()
-    return [*_SUPERVISOR, "run", stage, str(len(payload)), digest, str(logins), shell, str(output_limit), umask]
+def run_command(  # noqa: PLR0913 - the words of the supervisor's own command line
+    *, stage: str, payload: bytes, logins: int, shell: str, output_limit: int, umask: str, measured: bool = False
+) -> list[str]:
+    """Start a script that comes on stdin: `logins` bytes of registry logins, then the script.
+
+    `measured`: how much it used is told at its end.
+    """
+    digest, measure = sha256(payload).hexdigest(), str(int(measured))
+    words = (stage, str(len(payload)), digest, str(logins), shell, str(output_limit), umask, measure)
+    return [*_SUPERVISOR, "run", *words]
 
 
 def follow_command(*, stage: str, offset: int, until_end_of_file: bool = False) -> list[str]:

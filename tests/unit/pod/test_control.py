@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from executor.pod.control import Beat, Control, ControlLines, Exited, Failed, Started
+from executor.pod.control import Beat, Control, ControlLines, Exited, Failed, Started, Used
 
 EXITED = Exited(code=37, size=123456, peak=1048576, oom_kills=2, full=True)
 GOOD: tuple[tuple[bytes, Control], ...] = (
@@ -15,6 +15,8 @@ GOOD: tuple[tuple[bytes, Control], ...] = (
     (b"kd1 beat", Beat()),
     (b"kd1 exit 37 123456 1048576 2 1", EXITED),
     (b"kd1 exit 0 0 0 0 0", Exited(code=0, size=0, peak=0, oom_kills=0, full=False)),
+    (b"kd1 used 1 2 3 4 5 6", Used(cpu=1, programs=2, disk=3, builds=4, hits=5, misses=6)),
+    (b"kd1 used - - - - - -", Used(cpu=None, programs=None, disk=None, builds=None, hits=None, misses=None)),
     *((b"kd1 error " + word, Failed(word.decode())) for word in (b"cut", b"full", b"unknown", b"lost", b"verb")),
 )
 BAD = (
@@ -40,6 +42,11 @@ BAD = (
     "kd1 exit ٣ 0 0 0 0".encode(),
     b"kd1 error lost; rm -rf /",
     b"kd1 error other",
+    b"kd1 used 1 2 3 4 5",
+    b"kd1 used 1 2 3 4 5 6 7",
+    b"kd1 used 1 2 3 4 5 -6",
+    b"kd1 used 1 2 3 4 5 9999999999999999",
+    b"kd1 used 1 2 3 4 5 --",
     b"\xff\xfe\x00",
     b"kd1 exit 0 0 0 0 0\x00",
     b"/bin/sh: can't create /driver/stages/x: No space left on device",

@@ -15,7 +15,12 @@ def test_a_script_is_sent_with_its_length_and_digest() -> None:
         stage="build_script-x", payload=payload, logins=8, shell="sh", output_limit=1000, umask="0022"
     )
     digest = sha256(payload).hexdigest()
-    assert command == [*SUPERVISOR, "run", "build_script-x", "19", digest, "8", "sh", "1000", "0022"]
+    assert command == [*SUPERVISOR, "run", "build_script-x", "19", digest, "8", "sh", "1000", "0022", "0"]
+
+
+def test_how_much_a_script_used_is_told_on_demand() -> None:
+    given = {"stage": "s", "payload": b"", "logins": 0, "shell": "sh", "output_limit": 1, "umask": "0022"}
+    assert programs.run_command(**given, measured=True) == [*programs.run_command(**given)[:-1], "1"]  # type: ignore[arg-type]
 
 
 def test_a_script_is_followed_from_a_byte_on() -> None:
