@@ -79,6 +79,7 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
             "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _node_selector(tenant)}},
             "tolerations": [_toleration(toleration) for toleration in tenant.nodes.tolerations],
+            **_priority(tenant),
             "imagePullSecrets": [{"name": secret} for secret in tenant.images.pull_secrets],
             "containers": containers,
             "volumes": _volumes(tenant),
@@ -106,6 +107,12 @@ def _toleration(toleration: Any) -> dict[str, str]:
     if toleration.operator == "Equal":
         fields["value"] = toleration.value
     return {name: value for name, value in fields.items() if value}
+
+
+def _priority(tenant: Tenant) -> dict[str, str]:
+    own = names.of_cluster(tenant.name) if tenant.capacity.priority else ""
+    name = tenant.pod.priority_class or own
+    return {"priorityClassName": name} if name else {}
 
 
 def _volumes(tenant: Tenant) -> list[dict[str, Any]]:

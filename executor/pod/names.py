@@ -26,6 +26,11 @@ STAGES_FOLDER = "/driver/stages"
 LOGINS_FOLDER = "/driver/logins"
 PULSE_FOLDER = "/driver/pulse"
 
+DRIVER_ACCOUNT = "kaniko-driver"
+"""The service account that the driver speaks as; also the name of its Role, and of what bounds the namespace."""
+BUILD_ACCOUNT = "kaniko-build"
+"""The service account of job pods: without rights, and never with a token."""
+
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own suffixes: no vowels, no look-alikes
 
 
@@ -37,6 +42,11 @@ def pod_name(job_id: int) -> str:
 def attempt_id() -> str:
     """Make the value of the attempt label."""
     return _random(16)
+
+
+def of_cluster(tenant: str) -> str:
+    """Name the tenant's objects that belong to the cluster and not to a namespace."""
+    return f"kaniko-driver-{tenant}"
 
 
 def stage_id(sub_stage: str) -> str:

@@ -6,6 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from executor.settings import network
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -41,6 +43,7 @@ def check(tenant: Tenant, complain: Complain) -> None:
         _check_volume(tenant, volume, ("pod", "volumes", str(number)), complain)
     if len({volume.name for volume in tenant.pod.volumes}) < len(tenant.pod.volumes):
         complain(("pod", "volumes"), "two volumes have the same name")
+    network.check(tenant.network, complain)
 
 
 def reserved_key(key: str) -> str:

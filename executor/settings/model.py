@@ -24,6 +24,7 @@ from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the 
     Url,
 )
 from executor.settings.gates import Overrides  # noqa: TC001 - the same
+from executor.settings.placemodel import Capacity, Network, Runner  # noqa: TC001 - the same
 from executor.settings.podmodel import Pod  # noqa: TC001 - the same
 from executor.settings.units import Bytes, Cpu, Duration
 
@@ -204,6 +205,9 @@ class Tenant:
     gitlab: GitLab
     pod: Pod
     overrides: Overrides
+    capacity: Capacity
+    network: Network
+    runner: Runner
 
 
 @dataclass(frozen=True, kw_only=True)

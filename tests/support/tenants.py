@@ -24,7 +24,7 @@ kaniko = "registry.example.com/kaniko:v1.24.0-debug"
 helper = "registry.example.com/helper:v19.4.0"
 """
 
-CACHE = {"mode": "read-write", "bucket": "layers", "secret": "layer-cache-s3"}
+CACHE: dict[str, Any] = {"mode": "read-write", "bucket": "layers", "secret": "layer-cache-s3"}
 """A `[cache]` table that turns the layer cache on."""
 
 

@@ -1,0 +1,205 @@
+"""The fence at the API server: a ValidatingAdmissionPolicy that takes no pod but such as the driver makes. Pure.
+
+It holds against whoever has the driver's token, not only against mistakes of the driver. What Pod Security "baseline"
+refuses is refused here too where a build could hurt its neighbours, in case somebody relabels the namespace.
+Needs Kubernetes 1.30. Source: https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from executor.tenancy import capacity, sizes
+
+if TYPE_CHECKING:
+    from executor.settings.model import Tenant
+
+# Added to every pod by the API server itself (DefaultTolerationSeconds, TaintNodesByCondition).
+_OWN_TOLERATIONS = (
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+    "node.kubernetes.io/memory-pressure",
+)
+_VOLUMES = ("emptyDir", "secret", "configMap", "projected", "downwardAPI", "persistentVolumeClaim", "ephemeral", "csi")
+"""Those of Pod Security "restricted": none reaches into the node."""
+
+_WITHOUT_IDENTITY = (
+    "has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken"
+    " && variables.volumes.all(v, !has(v.projected) || !has(v.projected.sources)"
+    " || v.projected.sources.all(s, !has(s.serviceAccountToken)))"
+)
+
+
+def policy(tenant: Tenant, pod: dict[str, Any]) -> dict[str, Any]:
+    """Return the policy's spec; `pod` is a usual job pod of the tenant."""
+    return {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE", "UPDATE"],
+                    "resources": ["pods", "pods/ephemeralcontainers", "pods/resize"],
+                }
+            ]
+        },
+        # So that the pods of yesterday's settings can still be labelled and deleted.
+        "matchConditions": [
+            {"name": "changes-the-spec", "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec"}
+        ],
+        "variables": [
+            {
+                "name": "containers",
+                "expression": "object.spec.containers"
+                " + (has(object.spec.initContainers) ? object.spec.initContainers : [])",
+            },
+            {"name": "volumes", "expression": "has(object.spec.volumes) ? object.spec.volumes : []"},
+            {"name": "tolerations", "expression": "has(object.spec.tolerations) ? object.spec.tolerations : []"},
+        ],
+        "validations": [
+            {"expression": expression, "message": f"{tenant.name}: {message}", "reason": "Forbidden"}
+            for message, expression in _rules(tenant, pod)
+        ],
+    }
+
+
+def binding(tenant: Tenant, policy_name: str) -> dict[str, Any]:
+    """Return the spec that puts the policy into force in the tenant's namespace."""
+    return {
+        "policyName": policy_name,
+        "validationActions": ["Deny", "Audit"],
+        "matchResources": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": tenant.cluster.namespace}}
+        },
+    }
+
+
+def image_pattern(pattern: str) -> str:
+    """Write a pattern of images.allowed as an anchored regular expression (RE2)."""
+    words = {"*": ".*", "?": "."}
+    return "^" + "".join(words.get(letter) or re.escape(letter) for letter in pattern) + "$"
+
+
+def _rules(tenant: Tenant, pod: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what must hold: words for whoever is refused, and the expression."""
+    return [
+        ("the pod must require the tenant's nodes, in every term of its node affinity", _on_own_nodes(tenant)),
+        (
+            "a pod must not choose its node by nodeName, past the scheduler",
+            "request.operation != 'CREATE' || !has(object.spec.nodeName) || object.spec.nodeName == ''",
+        ),
+        ("an image is not among those of the tenant's settings", _images(tenant)),
+        (
+            "no container may be privileged",
+            _each("!has(c.securityContext) || " + _false("c.securityContext.privileged")),
+        ),
+        (
+            "the node's network, processes and IPC are out of bounds",
+            " && ".join(f"({_false(f'object.spec.{name}')})" for name in ("hostNetwork", "hostPID", "hostIPC")),
+        ),
+        (
+            "no container may take a port of the node",
+            _each("!has(c.ports) || c.ports.all(p, !has(p.hostPort) || p.hostPort == 0)"),
+        ),
+        (
+            f"volumes may only be of the kinds {', '.join(_VOLUMES)}",
+            f"variables.volumes.all(v, {' || '.join(f'has(v.{kind})' for kind in _VOLUMES)})",
+        ),
+        ("a container adds a capability that job pods do not need", _capabilities(pod)),
+        ("pods get no service account token", _WITHOUT_IDENTITY),
+        ("this is not the service account of job pods", _service_account(pod)),
+        (
+            "containers cannot be added to a job pod, since they could have no limits",
+            "!has(object.spec.ephemeralContainers) || size(object.spec.ephemeralContainers) == 0",
+        ),
+        (
+            "each container needs limits for cpu, memory and ephemeral-storage, none above the tenant's highest",
+            _limits(tenant, pod),
+        ),
+        ("a toleration is not among those of the tenant's settings", _tolerations(pod)),
+        ("this is not the priority class of job pods", _priority(pod)),
+    ]
+
+
+def _each(condition: str) -> str:
+    return f"variables.containers.all(c, {condition})"
+
+
+def _false(field: str) -> str:
+    return f"!has({field}) || !{field}"
+
+
+def _text(value: str) -> str:
+    """Write a string literal; JSON's are CEL's."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _list(values: Any) -> str:
+    return "[" + ", ".join(map(_text, values)) + "]"
+
+
+def _on_own_nodes(tenant: Tenant) -> str:
+    required = "object.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+    matches = " && ".join(
+        f"(has(t.matchExpressions) && t.matchExpressions.exists(e, e.key == {_text(key)} && e.operator == 'In'"
+        f" && has(e.values) && e.values.all(v, v in {_list(values)})))"
+        for key, values in tenant.nodes.labels.items()
+    )
+    return (
+        f"has(object.spec.affinity) && has(object.spec.affinity.nodeAffinity) && has({required})"
+        f" && size({required}.nodeSelectorTerms) > 0 && {required}.nodeSelectorTerms.all(t, {matches})"
+    )
+
+
+def _images(tenant: Tenant) -> str:
+    images = tenant.images
+    exact = dict.fromkeys((images.kaniko, images.helper, images.tools, images.cache_registry))
+    patterns = [f"c.image.matches({_text(image_pattern(pattern))})" for pattern in images.allowed]
+    return _each(" || ".join([f"c.image in {_list(exact)}", *patterns]))
+
+
+def _capabilities(pod: dict[str, Any]) -> str:
+    contexts = [container.get("securityContext", {}) for container in sizes.all_containers(pod)]
+    added = sorted({name for context in contexts for name in context.get("capabilities", {}).get("add", ())})
+    capabilities = "c.securityContext.capabilities"
+    return _each(
+        f"!has(c.securityContext) || !has({capabilities}) || !has({capabilities}.add)"
+        f" || {capabilities}.add.all(a, a in {_list(added)})"
+    )
+
+
+def _service_account(pod: dict[str, Any]) -> str:
+    # The API server fills in "default" where a pod names none.
+    return f"object.spec.serviceAccountName == {_text(pod['spec'].get('serviceAccountName') or 'default')}"
+
+
+def _limits(tenant: Tenant, pod: dict[str, Any]) -> str:
+    within = " && ".join(
+        f"{_text(name)} in c.resources.limits"
+        f" && !quantity(c.resources.limits[{_text(name)}]).isGreaterThan(quantity({_text(most)}))"
+        for name, most in sizes.written(capacity.largest_container(tenant, pod)).items()
+    )
+    return _each(f"has(c.resources) && has(c.resources.limits) && {within}")
+
+
+def _tolerations(pod: dict[str, Any]) -> str:
+    own = [
+        " && ".join(_same(f"t.{field}", toleration.get(field, "")) for field in ("key", "operator", "value", "effect"))
+        for toleration in pod["spec"].get("tolerations", ())
+    ]
+    allowed = " || ".join([f"t.key in {_list(_OWN_TOLERATIONS)}", *(f"({one})" for one in own)])
+    return f"variables.tolerations.all(t, has(t.key) && ({allowed}))"
+
+
+def _same(field: str, value: str) -> str:
+    return f"has({field}) && {field} == {_text(value)}" if value else f"(!has({field}) || {field} == '')"
+
+
+def _priority(pod: dict[str, Any]) -> str:
+    own = pod["spec"].get("priorityClassName", "")
+    field = "object.spec.priorityClassName"
+    # Without one of its own a pod gets the cluster's default class, whatever its name is.
+    return _same(field, own) if own else f"!has({field}) || !{field}.startsWith('system-')"
