@@ -1,5 +1,5 @@
-# Sourced by scripts/demo, scripts/test and scripts/bed; never run by itself.
-# Makes .venv exactly as uv.lock says, and is silent and instant when it already is.
+# Sourced by scripts/demo, scripts/test, scripts/bed and scripts/runner-image; never run by itself.
+# Makes .venv exactly as uv.lock says, and is silent and instant when it already is. WITHOUT_VENV=1: only finds uv.
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "${0##*/}: $*"; exit 1; }
@@ -52,5 +52,5 @@ make_venv() {
 }
 
 cd "$(dirname "$0")/.." || exit 1
-make_venv
+[ -n "${WITHOUT_VENV:-}" ] || make_venv
 export PYTHONPATH="$PWD/scripts"

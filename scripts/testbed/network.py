@@ -113,14 +113,42 @@ def enter() -> None:
 @contextmanager
 def inside() -> Iterator[None]:
     """Run the block in the bed's network namespace, the calling thread only, and come back."""
+    with _coming_back():
+        enter()
+        yield
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Run the block in the network that this process was started from, the calling thread only, and come back.
+
+    For what has to download. Raises BedError when all processes that this one comes from are in the bed too.
+    """
+    bed = layout.NAMESPACE_PATH.stat().st_ino
+    for pid in _ancestry(os.getpid()):
+        try:
+            target = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            break  # somebody else's process
+        try:
+            if os.fstat(target).st_ino == bed:
+                continue
+            with _coming_back():
+                _set(target)
+                yield
+                return
+        finally:
+            os.close(target)
+    raise BedError("the way out of the bed's network namespace was not found")
+
+
+@contextmanager
+def _coming_back() -> Iterator[None]:
     origin = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        enter()
-        try:
-            yield
-        finally:
-            _set(origin)
+        yield
     finally:
+        _set(origin)
         os.close(origin)
 
 

@@ -1,0 +1,81 @@
+"""The runner with the driver as an image, built by the driver's own job, and at work inside the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from executor import __version__
+from testbed import api, ci, cluster, layout, registry, runner_image
+from testbed.gitserver import commit
+from testbed.joblog import plain
+from testbed.progress import Progress
+from testbed.wait import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TENANT_A = layout.TENANTS[0]
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@pytest.fixture(scope="module")
+def image(gitlab: ci.Ci, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image, built from the project's Dockerfile by a job of tenant-a; its reference in the bed's registry."""
+    runner_image.provide(Progress())
+    context = tmp_path_factory.mktemp("runner-image") / "context"
+    runner_image.write_context(context)
+    commit(gitlab.coordinator.repository(runner_image.PROJECT), context)
+    job = gitlab.coordinator.submit(runner_image.job(TENANT_A))
+    result = job.wait()
+    assert result.state == "success", plain(result.trace)
+    return ci.image_of(job)
+
+
+@pytest.fixture
+def said(image: str) -> Iterator[Any]:
+    """Runs the image in a pod with a command and returns what it printed; the pod is deleted afterwards."""
+    name = "runs-the-runner-image"
+
+    def run(*command: str) -> str:
+        container = {"name": "runner", "image": image, "command": list(command), "securityContext": RESTRICTED}
+        spec = {"restartPolicy": "Never", "nodeSelector": {"tenant": "b"}, "containers": [container]}
+        api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec})
+        wait_for("the end of the pod", lambda: phase() in {"Succeeded", "Failed"}, 60)
+        text = cluster.kubectl("logs", name, "--namespace=default")
+        assert phase() == "Succeeded", text
+        return text
+
+    def phase() -> str:
+        return str(cluster.get("Pod", name, "default")["status"]["phase"])
+
+    yield run
+    cluster.kubectl("delete", "pod", name, "--namespace=default", "--ignore-not-found", "--grace-period=0")
+
+
+def test_the_image_runs_both_programs_as_no_root_on_a_read_only_root(said: Any) -> None:
+    text = said("sh", "-c", "id -u; kaniko-driver --version; gitlab-runner --version")
+    assert text.splitlines()[:2] == ["10001", f"kaniko-driver, version {__version__}"]
+    assert "Version:      19.4.0" in text
+
+
+def test_the_image_has_bytecode_for_all_that_a_stage_imports(said: Any) -> None:
+    look = (
+        "import os, sys, executor.stages.entry, executor.stages.run, yaml, websocket; "
+        "kept = {name: getattr(module, '__cached__', None) for name, module in sys.modules.items()}; "
+        "print(*(name for name, path in kept.items() if path and not os.path.exists(path)))"
+    )
+    assert said("/opt/kaniko-driver/bin/python3", "-c", look).strip() == ""
+
+
+def test_the_image_says_how_it_wants_to_be_stopped_and_as_whom_it_runs(image: str) -> None:
+    config = registry.crane("config", image)
+    assert '"StopSignal":"SIGQUIT"' in config
+    assert '"User":"10001:0"' in config
