@@ -43,10 +43,12 @@ class Limits:
     """What the build container may use at most, for the summary of what it used; 0 where it is not known."""
 
     memory: int = 0
-    """All in bytes."""
+    """The first three in bytes."""
     disk: int = 0
     builds: int = 0
     """Of the volume with the clone."""
+    cpu: int = 0
+    """In thousandths of a core."""
 
 
 @dataclass(frozen=True, kw_only=True)

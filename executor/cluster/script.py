@@ -102,7 +102,7 @@ class Script:
     """One call of `run`."""
 
     def __init__(self, order: Order, around: Surroundings, *, connection_timeout: float) -> None:
-        self._order = order
+        self.order = order
         self._around = around
         self._connection_timeout = connection_timeout
         self._started = False
@@ -154,7 +154,7 @@ class Script:
         """
         limit = time.monotonic() + grace + _STOP_SECONDS
         while time.monotonic() < limit:
-            command = programs.stop_command(stage=self._order.stage, grace=grace, offset=self._around.passed())
+            command = programs.stop_command(stage=self.order.stage, grace=grace, offset=self._around.passed())
             try:
                 self._converse(self._around.open, command, b"", until=limit)
                 if self._complete():
@@ -173,7 +173,7 @@ class Script:
     # ------------------------------------------------------------ one connection
 
     def _next_command(self) -> tuple[list[str], bytes]:
-        order = self._order
+        order = self.order
         if self._started or self._around.passed():
             return programs.follow_command(stage=order.stage, offset=self._around.passed()), b""
         payload = order.logins + order.script
@@ -258,7 +258,7 @@ class Script:
 
     def _read_the_rest(self) -> Exited:
         """The container is dead: the other one reads what it left, and the pod's state says why."""
-        command = programs.follow_command(stage=self._order.stage, offset=self._around.passed(), until_end_of_file=True)
+        command = programs.follow_command(stage=self.order.stage, offset=self._around.passed(), until_end_of_file=True)
         try:
             self._converse(self._around.open_elsewhere, command, b"")
         except (ClusterUnreachable, ClusterRefused, TimeoutError, ScriptLost) as error:

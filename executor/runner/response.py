@@ -40,6 +40,10 @@ class JobResponse:
     image: str
     services: tuple[str, ...]
     logins: tuple[RegistryLogin, ...]
+    trace_sections: bool = False
+    """GitLab can fold sections of the log."""
+    no_color: bool = False
+    """The author asks for plain text (https://no-color.org): a wish, and nothing but a wish."""
 
 
 def read_job_response(path: str) -> JobResponse:
@@ -58,6 +62,12 @@ def read_job_response(path: str) -> JobResponse:
             why=f"{path}: {type(error).__name__}: {error}",
             remedy="kaniko-driver supports GitLab Runner 17.9 and later; check the runner's version.",
         ) from error
+
+
+def _last_value(document: dict[str, Any], key: str) -> str:
+    """Return a variable as the author's script would see it: of several the last one counts."""
+    values = [str(entry.get("value") or "") for entry in document.get("variables") or () if entry.get("key") == key]
+    return values[-1] if values else ""
 
 
 def _parse(document: dict[str, Any]) -> JobResponse:
@@ -81,4 +91,6 @@ def _parse(document: dict[str, Any]) -> JobResponse:
             for entry in document.get("credentials") or ()
             if entry.get("type") == "registry"
         ),
+        trace_sections=(document.get("features") or {}).get("trace_sections") is True,
+        no_color=bool(_last_value(document, "NO_COLOR")),
     )

@@ -6,9 +6,9 @@ The tables of a tenant file mirror these classes. `[defaults.…]` in driver.tom
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from executor.settings.declare import setting
+from executor.settings.declare import Range, setting
 from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the types of fields
     AbsolutePath,
     Flag,
@@ -27,6 +27,8 @@ from executor.settings.gates import Overrides  # noqa: TC001 - the same
 from executor.settings.placemodel import Capacity, Network, Runner  # noqa: TC001 - the same
 from executor.settings.podmodel import Pod  # noqa: TC001 - the same
 from executor.settings.units import Bytes, Cpu, Duration
+
+Kept = Annotated[int, Range(name="number of pods", low=0, high=100)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,18 @@ class GitLab:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Debug:
+    """What is left for people who look into failed jobs."""
+
+    keep_failed: Duration | None = setting(
+        "The pod of a failed job stays for so long, for `kaniko-driver exec` and `logs`; its registry logins and "
+        "scripts are removed, and it counts in the quota until then. Absent: it is deleted at once.",
+        None,
+    )
+    keep_failed_most: Kept = setting("So many pods of the tenant are kept at most; the oldest goes first. 0: none.", 2)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tenant:
     """All that the driver knows of one tenant: one file."""
 
@@ -202,6 +216,7 @@ class Tenant:
     cache: Cache
     registry: Registry
     kaniko: Kaniko
+    debug: Debug
     gitlab: GitLab
     pod: Pod
     overrides: Overrides

@@ -9,13 +9,13 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from executor import __version__
 from executor.cache import generation
 from executor.cluster import kubeconfig
 from executor.errors import SettingsInvalid
-from executor.job import Job
+from executor.job import Job, Limits
 from executor.pod import names
 from executor.pod.image import choose_image
 from executor.pod.logins import merged_logins
@@ -23,6 +23,7 @@ from executor.pod.manifest import PodRequest, render
 from executor.runner.contract import JOB_FILE_VARIABLE, required
 from executor.runner.response import JobResponse, read_job_response
 from executor.settings.load import Settings, load, log_file
+from executor.settings.units import Bytes, Cpu
 
 if TYPE_CHECKING:
     from executor.journal import Journal
@@ -104,8 +105,31 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         stop_grace=tenant.timeouts.stop_grace.seconds,
         connection_timeout=tenant.timeouts.connection.seconds,
         journal=settings.driver.log.file,
+        sections=response.trace_sections and not response.no_color,
+        limits=limits_of(manifest),
+        keep_failed=tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0,
+        keep_failed_most=tenant.debug.keep_failed_most,
         notes=image.notes,
     )
+
+
+def limits_of(manifest: dict[str, Any]) -> Limits:
+    """Read from the finished manifest what the build container may use, whoever decided it."""
+    spec = manifest["spec"]
+    build = next(container for container in spec["containers"] if container["name"] == names.BUILD)
+    limits = build.get("resources", {}).get("limits", {})
+    volumes = {volume["name"]: volume.get("emptyDir") or {} for volume in spec.get("volumes", ())}
+    cores = Cpu.parse(limits["cpu"]).cores if "cpu" in limits else 0
+    return Limits(
+        memory=_count(limits.get("memory")),
+        disk=_count(limits.get("ephemeral-storage")),
+        builds=_count(volumes.get("builds", {}).get("sizeLimit")),
+        cpu=int(cores * 1000),
+    )
+
+
+def _count(quantity: str | None) -> int:
+    return Bytes.parse(quantity).count if quantity else 0
 
 
 def answer(job: Job, path: str) -> dict[str, object]:

@@ -43,6 +43,7 @@ def _config(arguments: list[str], _: Contract, journal: Journal, log: JobLog) ->
 def _prepare(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -> int:
     _nothing_more(arguments)
     job, intent = _job(journal)
+    log.folds = job.sections
     with cancel.shielded():
         from executor.stages.prepare import prepare
 
@@ -56,6 +57,7 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
             remedy='In the runner\'s config.toml it must be: run_args = ["run"]',
         )
     job, _intent = _job(journal)
+    log.folds = job.sections
     with cancel.shielded():
         from executor.stages.run import run
 

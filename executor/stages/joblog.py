@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
+from executor.runner import sections
 from executor.stages import cancel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from executor.errors import DriverError
 
 STDOUT, STDERR = 1, 2
 _NAME = "kaniko-driver: "
 _NEWLINE = ord("\n")
+
+
+def _lines(text: str) -> str:
+    return _NAME + "\n  ".join(line for line in text.splitlines() if line) + "\n"
 
 
 class JobLog:
@@ -23,6 +31,8 @@ class JobLog:
         self._descriptor = descriptor
         self._at_line_start = True
         self._passed = 0
+        self.folds = False
+        """Sections are wanted: GitLab reads them, and the job did not ask for plain text."""
 
     def passed(self) -> int:
         """Return how many bytes of the script were passed on."""
@@ -43,9 +53,23 @@ class JobLog:
 
     def say(self, text: str) -> None:
         """Tell the developer something; the first line names the speaker, further ones are indented."""
-        start = "" if self._at_line_start else "\n"
-        lines = _NAME + "\n  ".join(line for line in text.splitlines() if line) + "\n"
-        data = memoryview((start + lines).encode("utf-8", "replace"))
+        self._write(_lines(text))
+
+    @contextlib.contextmanager
+    def section(self, name: str, header: str, *, collapsed: bool = False) -> Iterator[None]:
+        """Fold what is said inside under a header; without sections it is said all the same.
+
+        The section ends whatever happens inside, so that an error is said outside and seen.
+        """
+        self._write((sections.start(name, now=time.time(), collapsed=collapsed) if self.folds else "") + _lines(header))
+        try:
+            yield
+        finally:
+            if self.folds:
+                self._write(sections.end(name, now=time.time()))
+
+    def _write(self, text: str) -> None:
+        data = memoryview((("" if self._at_line_start else "\n") + text).encode("utf-8", "replace"))
         self._at_line_start = True
         # A runner that reads no more misses our words; what follows from that is decided where script output meets it.
         with contextlib.suppress(BrokenPipeError):

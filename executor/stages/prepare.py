@@ -14,6 +14,7 @@ from executor.cluster.api import Api
 from executor.diagnosis import cause
 from executor.errors import ClusterRefused, ClusterUnreachable, DriverError, PodNotStarted, PodRejected
 from executor.pod import names
+from executor.runner import sections
 from executor.stages import cancel
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
         on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
         patience=job.connection_timeout,
     )
-    with api, _deleted_on_failure(job, journal):
+    place = f"{job.connection.namespace}/{job.pod}"
+    with api, _deleted_on_failure(job, journal), log.section(sections.name("pod", job.pod), f"starting pod {place}"):
         pod = _create(api, job, intent)
         journal.info("pod created")
         pod = _await_ready(api, job, pod, log)
@@ -64,7 +66,8 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
     seconds = time.monotonic() - started
     node = pod["spec"].get("nodeName", "")
     journal.info("pod ready", seconds=round(seconds, 2), node=node)
-    log.say(f"pod {job.connection.namespace}/{job.pod} is ready on node {node} after {seconds:.1f} s")
+    # Outside of the section: it says the result also where that is folded.
+    log.say(f"pod {place} is ready on node {node} after {seconds:.1f} s")
     return 0
 
 

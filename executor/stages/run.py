@@ -5,6 +5,7 @@ Imports neither the full client nor, unless something breaks, an HTTP client: th
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from executor.cluster import credentials
@@ -13,8 +14,9 @@ from executor.cluster.stream import ExecStream
 from executor.diagnosis import cause
 from executor.errors import Cancelled, PodLost, RunnerGone
 from executor.pod import names
-from executor.runner import substages
+from executor.runner import sections, substages
 from executor.stages import cancel
+from executor.stages.summary import summarize
 
 if TYPE_CHECKING:
     from executor.job import Job
@@ -49,19 +51,26 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_f
             shell="bash" if helper else job.build_shell,
             output_limit=job.output_limit,
             umask=_HELPER_UMASK if helper else _BUILD_UMASK,
+            measured=not helper and sub_stage != "after_script",
         )
     surroundings = _surroundings(job, journal, log, helper=helper)
     script = Script(order, surroundings, connection_timeout=job.connection_timeout)
+    began = time.monotonic()
     try:
         try:
             ended = script.run()
         except Cancelled:
             # The runner may go away in the middle of this, too.
             return _stop(script, job, contract, log)
+        except PodLost:
+            _tell_what_it_used(script, None, job, journal, log, seconds=time.monotonic() - began)
+            raise
     except (RunnerGone, BrokenPipeError):
         _leave_nothing(job, journal)
         return contract.system_failure
-    return _finish(ended, contract, journal, log)
+    _tell_how_it_ended(ended, journal, log)
+    _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
+    return contract.script_failed(ended.code) if ended.code else 0
 
 
 def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> Surroundings:
@@ -102,7 +111,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
     )
 
 
-def _finish(ended: Exited, contract: Contract, journal: Journal, log: JobLog) -> int:
+def _tell_how_it_ended(ended: Exited, journal: Journal, log: JobLog) -> None:
     journal.info("script ended", code=ended.code, bytes=ended.size, peak_memory=ended.peak, oom_kills=ended.oom_kills)
     if ended.full:
         log.say("the script printed more than its output limit (volumes.output of the tenant); the rest was dropped")
@@ -111,7 +120,23 @@ def _finish(ended: Exited, contract: Contract, journal: Journal, log: JobLog) ->
             f"the kernel killed {ended.oom_kills} process(es) of this script because the container reached its memory "
             "limit; use less memory, or ask the operator of this runner for a higher limit"
         )
-    return contract.script_failed(ended.code) if ended.code else 0
+
+
+def _tell_what_it_used(
+    script: Script, ended: Exited | None, job: Job, journal: Journal, log: JobLog, *, seconds: float
+) -> None:
+    """Say what the container used of what it had; `ended` is None when it died under the script."""
+    if not script.order.measured:
+        return
+    found = summarize(script.used, ended, job.limits, seconds=seconds)
+    if found is None:
+        return
+    journal.info("resources used", seconds=round(seconds, 1), **found.figures)
+    with log.section(sections.name("used", script.order.stage), found.line, collapsed=True):
+        for detail in found.details:
+            log.say(detail)
+    for warning in found.warnings:
+        log.say(warning)
 
 
 def _stop(script: Script, job: Job, contract: Contract, log: JobLog) -> int:

@@ -8,8 +8,9 @@ RULES: tuple[dict[str, Any], ...] = (
     {
         "apiGroups": [""],
         "resources": ["pods"],
-        # create, get, watch: prepare; list: cleanup's search for the attempt's pods; delete: cleanup.
-        "verbs": ["create", "get", "list", "watch", "delete"],
+        # create, get, watch: prepare; list: cleanup's search for the attempt's pods; delete: cleanup;
+        # patch: to keep the pod of a failed job for a while.
+        "verbs": ["create", "get", "list", "watch", "patch", "delete"],
     },
     # The handshake of an exec is a GET, which API servers since Kubernetes 1.35 check as "create" too.
     {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},

@@ -21,7 +21,7 @@ CACHE_SECRET = "layer-cache-s3"  # noqa: S105 - the name of a Secret
 CACHE_PREFIX = "layer-cache"
 TOKEN_LIFE = 365 * 24 * 3600  # seconds; as long as the certificates
 RULES = [
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
     # The exec handshake is a GET that newer API servers check as "create": both.
     {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},

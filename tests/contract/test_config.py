@@ -50,7 +50,7 @@ def test_the_job_file_is_private_and_in_the_runners_folder(attempt: Attempt) -> 
     attempt.config()
     for name in ("kaniko-driver.json", "token", "ca.crt"):
         assert stat.S_IMODE((attempt.folder / name).stat().st_mode) == 0o600
-    assert attempt.job["version"] == 1
+    assert attempt.job["version"] == 2
 
 
 def test_each_call_is_another_attempt(attempt: Attempt) -> None:

@@ -79,6 +79,7 @@ def test_a_full_response_is_read_and_user_variables_change_nothing(tmp_path: Pat
         image="gcr.io/kaniko-project/executor:debug",
         services=("docker:dind", "postgres"),
         logins=(RegistryLogin(url="registry.example.com", username="gitlab-ci-token", password="s3cret"),),
+        trace_sections=True,
     )
 
 
@@ -162,3 +163,27 @@ def test_a_missing_response_names_its_file(tmp_path: Path) -> None:
     with pytest.raises(ContractBroken) as broken:
         read_job_response(str(tmp_path / "absent.json"))
     assert "absent.json" in broken.value.why
+
+
+@pytest.mark.parametrize(
+    ("values", "plain"),
+    [
+        ([], False),
+        ([""], False),
+        (["1"], True),
+        (["0"], True),
+        (["1", ""], False),
+        (["", "yes"], True),
+        ([None], False),
+    ],
+)
+def test_plain_text_is_what_the_last_variable_of_that_name_asks_for(
+    tmp_path: Path, values: list[str | None], *, plain: bool
+) -> None:
+    variables = [{"key": "NO_COLOR", "value": value} for value in values]
+    assert read(tmp_path, FULL | {"variables": variables}).no_color is plain
+
+
+@pytest.mark.parametrize("features", [None, {}, {"trace_sections": False}, {"trace_sections": "yes"}])
+def test_sections_are_for_a_gitlab_that_says_so(tmp_path: Path, features: dict[str, Any] | None) -> None:
+    assert read(tmp_path, FULL | {"features": features}).trace_sections is False

@@ -12,7 +12,7 @@ import pytest
 
 from executor import __version__
 from executor.errors import CredentialsInvalid, JobRefused, SettingsInvalid
-from executor.job import Job
+from executor.job import Job, Limits
 from executor.runner.response import JobResponse, RegistryLogin
 from executor.settings.load import Settings
 from executor.settings.model import Driver, Log
@@ -178,3 +178,24 @@ def test_logins_that_cannot_be_used_are_told_without_their_content(resolver: Res
 def test_without_a_way_to_the_cluster_there_is_no_job(resolver: Resolver) -> None:
     with pytest.raises(CredentialsInvalid):
         resolver.resolve(cluster={"kubeconfig": "/no/such/kubeconfig"})
+
+
+def test_limits_are_those_of_the_pod_as_it_will_be(resolver: Resolver) -> None:
+    build = {"memory_limit": "3Gi", "ephemeral_storage_limit": "6G", "cpu_limit": "1500m"}
+    limits = resolver.resolve(resources={"build": build}, volumes={"builds": "2Gi"}).limits
+    assert limits == Limits(memory=3 << 30, disk=6 * 10**9, builds=2 << 30, cpu=1500)
+
+
+@pytest.mark.parametrize(
+    ("sections", "plain", "expected"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_sections_are_made_where_gitlab_folds_them_and_the_author_wants_them(
+    resolver: Resolver, *, sections: bool, plain: bool, expected: bool
+) -> None:
+    assert resolver.resolve(replace(RESPONSE, trace_sections=sections, no_color=plain)).sections is expected
+
+
+def test_failed_pods_are_kept_only_where_the_tenant_says_so(resolver: Resolver) -> None:
+    assert resolver.resolve().keep_failed == 0
+    job = resolver.resolve(debug={"keep_failed": "30m", "keep_failed_most": 3})
+    assert (job.keep_failed, job.keep_failed_most) == (1800, 3)

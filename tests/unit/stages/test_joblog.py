@@ -102,3 +102,49 @@ def test_a_runner_that_is_gone_is_noticed(output: Output) -> None:
         JobLog(writing).script_output(memoryview(b"x"))
     os.close(writing)
     assert output.read() == b""
+
+
+class TestSections:
+    def test_the_marker_and_the_header_are_one_write(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        writes: list[bytes] = []
+
+        def write(_: int, data: memoryview) -> int:
+            writes.append(bytes(data))
+            return len(data)
+
+        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr("time.time", lambda: 1_800_000_000.5)
+        log = JobLog(1)
+        log.folds = True
+        with log.section("one", "the header", collapsed=True):
+            log.say("inside")
+        log.say("outside")
+        assert writes == [
+            b"section_start:1800000000:one[collapsed=true]\r\x1b[0Kkaniko-driver: the header\n",
+            b"kaniko-driver: inside\n",
+            b"section_end:1800000000:one\r\x1b[0K",
+            b"kaniko-driver: outside\n",
+        ]
+
+    def test_a_marker_starts_at_a_line_start(self, output: Output) -> None:
+        output.log.folds = True
+        output.script(b"no newline")
+        with output.log.section("one", "header"):
+            output.script(b"half a line")
+        first, second, third, fourth = output.read().split(b"\n")
+        assert (first, third) == (b"no newline", b"half a line")
+        assert second.startswith(b"section_start:")
+        assert fourth.startswith(b"section_end:")
+
+    def test_it_ends_before_an_error_is_said(self, output: Output) -> None:
+        output.log.folds = True
+        error = DriverError("It failed.")
+        with pytest.raises(DriverError), output.log.section("one", "header"):
+            raise error
+        output.log.fail(error)
+        assert output.read().split(b"section_end:")[1].endswith(b"\r\x1b[0Kkaniko-driver: It failed.\n")
+
+    def test_where_none_are_wanted_the_words_stay(self, output: Output) -> None:
+        with output.log.section("one", "header"):
+            output.log.say("inside")
+        assert output.read() == b"kaniko-driver: header\nkaniko-driver: inside\n"

@@ -24,7 +24,7 @@ def test_the_driver_may_work_with_pods_and_nothing_more() -> None:
     role = next(each for each in tenants.manifests(A, KEYS) if each["kind"] == "Role")
     rights = {resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
     assert rights == {
-        "pods": {"create", "get", "list", "watch", "delete"},
+        "pods": {"create", "get", "list", "watch", "patch", "delete"},
         "pods/exec": {"get", "create"},
         "events": {"list"},
         "secrets": {"create", "delete"},
