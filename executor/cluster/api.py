@@ -45,7 +45,8 @@ class _Busy(ClusterRefused):
 class Api:
     """The API server, as the tenant's service account sees its namespace.
 
-    `patience` bounds the seconds that one call may take, tries and pauses included; a minute at most.
+    `patience` bounds the seconds that one call may take, tries and pauses included; a minute at most. `tries` is how
+    often it may be made.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Api:
         *,
         on_retry: Callable[[BaseException], None] = lambda _: None,
         patience: float,
+        tries: int = _TRIES,
     ) -> None:
         self.connection = connection
         self.namespace = connection.namespace
         self._context = credentials.tls_context(connection)
         self._on_retry = on_retry
+        self._tries = tries
         self._patience = min(patience, _PATIENCE_SECONDS)
         self._end = 0.0
         self._reused: http.client.HTTPSConnection | None = None
@@ -250,7 +253,7 @@ class Api:
             return call()
         except (ClusterUnreachable, _Busy) as error:
             pause = _asked(error)
-            if time.monotonic() + pause >= self._end:
+            if self._tries == 1 or time.monotonic() + pause >= self._end:
                 raise
             self._on_retry(error)
         if pause:
@@ -261,7 +264,8 @@ class Api:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((ClusterUnreachable, _Busy)),
             wait=_wait_as_told,
-            stop=tenacity.stop_after_attempt(_TRIES - 1) | tenacity.stop_before_delay(self._end - time.monotonic()),
+            stop=tenacity.stop_after_attempt(self._tries - 1)
+            | tenacity.stop_before_delay(self._end - time.monotonic()),
             before_sleep=lambda state: self._on_retry(_failure_of(state)),
             reraise=True,
         )

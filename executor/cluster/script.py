@@ -20,12 +20,14 @@ from executor.pod.control import Beat, ControlLines, Exited, Failed, Started, Us
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STDOUT = 1
+_STDOUT, _STATUS = 1, 3
 _TICK_SECONDS = 1.0
 # The follower says something every 5 s at least. Longer silence is a half-open connection.
-_SILENCE_SECONDS = 20.0
-_LONGEST_PAUSE = 5.0
+_SILENCE_SECONDS = 15.0
+_LONGEST_PAUSE = 3.0
 _TRIES_FOR_THE_REST = 5
+_ENDS_WITHOUT_A_WORD = 5
+_WORKED_SECONDS = 5.0
 _WORTH_TELLING_SECONDS = 10.0
 _STOP_SECONDS = 20.0
 _NOT_RUNNING = frozenset({400, 404, 500})
@@ -77,7 +79,7 @@ class Surroundings:
     passed: Callable[[], int]
     """How many bytes the sink has passed on so far."""
     say: Callable[[str], None]
-    """Takes a line of the driver for the job log."""
+    """Takes a line of the driver for the job log, to stand between two lines of the script."""
     tick: Callable[[], None]
     """Called about once a second; may raise to end it all."""
     note: Callable[[str, str], None]
@@ -110,6 +112,8 @@ class Script:
         self.used: Used | None = None
         """What it used, once it has ended; None where it was not measured."""
         self._heard = time.monotonic()
+        self._ends = 0
+        self._tries_for_the_rest = 0
 
     def run(self) -> Exited:
         """Start the script, pass its output on, and return how it ended.
@@ -122,7 +126,6 @@ class Script:
         """
         self._heard = time.monotonic()
         pauses = _Pauses()
-        tries_for_the_rest = 0
         while True:
             began, had = time.monotonic(), self._around.passed()
             try:
@@ -133,18 +136,18 @@ class Script:
             except (ClusterUnreachable, TimeoutError) as error:
                 reason = f"{type(error).__name__}: {getattr(error, 'why', '') or error}"
             except ClusterRefused as error:
-                if error.status not in _NOT_RUNNING | _OVERLOADED:
+                # What was allowed a while ago is so again soon: a server that starts knows neither tokens nor rights.
+                if not self._is_known_to_run() and error.status not in _NOT_RUNNING | _OVERLOADED:
                     raise
                 reason = str(error.why)
             self._around.note("exec stream lost", reason)
-            if self._exit is not None:
-                tries_for_the_rest += 1
-                if tries_for_the_rest > _TRIES_FOR_THE_REST:
-                    raise _lost("Its end was reported, but not all that it had printed could be read.")
-            if self._look() is Fate.ENDED:
+            more = self._around.passed() > had
+            self._count_vain_tries(more=more)
+            # One that worked is made again at once; the pod is asked for when that fails.
+            worked = more or time.monotonic() - began > _WORKED_SECONDS
+            if not worked and self._look() is Fate.ENDED:
                 return self._read_the_rest()
-            worked = self._around.passed() > had or time.monotonic() - began > _LONGEST_PAUSE
-            self._wait(pauses.next(restart=worked))
+            self._wait(pauses.next(restart=worked), reason)
 
     def stop(self, *, grace: int) -> Exited | None:
         """End the script and everything it started; pass on what it printed until then.
@@ -167,14 +170,14 @@ class Script:
             except (TimeoutError, ScriptLost, PodLost) as error:
                 self._around.note("the script was not stopped", str(error))
                 return None
-            self._wait(1.0)
+            self._wait(1.0, "the script could not be stopped")
         return None
 
     # ------------------------------------------------------------ one connection
 
     def _next_command(self) -> tuple[list[str], bytes]:
         order = self.order
-        if self._started or self._around.passed():
+        if self._is_known_to_run():
             return programs.follow_command(stage=order.stage, offset=self._around.passed()), b""
         payload = order.logins + order.script
         command = programs.run_command(
@@ -187,6 +190,9 @@ class Script:
             measured=order.measured,
         )
         return command, payload
+
+    def _is_known_to_run(self) -> bool:
+        return self._started or self._around.passed() > 0
 
     def _converse(
         self,
@@ -224,6 +230,8 @@ class Script:
                 channel, data = frame
                 if channel == _STDOUT:
                     self._around.sink(data)
+                elif channel == _STATUS:
+                    self._ends += _tells_an_end(bytes(data))
                 else:
                     self._obey(lines, bytes(data))
                 # Taken here and not before: a runner that reads slowly holds us up in `sink`, which is no silence.
@@ -256,13 +264,30 @@ class Script:
 
     # ------------------------------------------------------------ between connections
 
+    def _count_vain_tries(self, *, more: bool) -> None:
+        """Give up what would go on for ever although the connection stands; `more` when it brought output."""
+        if more:
+            self._ends = self._tries_for_the_rest = 0
+        self._tries_for_the_rest += self._exit is not None
+        if self._tries_for_the_rest > _TRIES_FOR_THE_REST:
+            raise _lost("Its end was reported, but not all that it had printed could be read.")
+        if self._ends > _ENDS_WITHOUT_A_WORD:
+            raise _lost("Whatever looks for it in the pod ends at once, without a word.")
+
     def _read_the_rest(self) -> Exited:
         """The container is dead: the other one reads what it left, and the pod's state says why."""
-        command = programs.follow_command(stage=self.order.stage, offset=self._around.passed(), until_end_of_file=True)
-        try:
-            self._converse(self._around.open_elsewhere, command, b"")
-        except (ClusterUnreachable, ClusterRefused, TimeoutError, ScriptLost) as error:
-            self._around.note("the rest of the output could not be read", str(error))
+        for _ in range(_TRIES_FOR_THE_REST):
+            offset = self._around.passed()
+            command = programs.follow_command(stage=self.order.stage, offset=offset, until_end_of_file=True)
+            try:
+                self._converse(self._around.open_elsewhere, command, b"")
+                break
+            except (ClusterUnreachable, ClusterRefused) as error:
+                self._around.note("the rest of the output could not be read", str(error))
+                self._wait(_TICK_SECONDS, str(error))
+            except (TimeoutError, ScriptLost) as error:
+                self._around.note("the rest of the output has no end", str(error))
+                break
         if self._complete():
             return self._result()
         raise self._around.explain()
@@ -270,16 +295,18 @@ class Script:
     def _look(self) -> Fate:
         try:
             return self._around.look()
-        except ClusterUnreachable:
-            if time.monotonic() - self._heard > self._connection_timeout:
+        except ClusterRefused:
+            if not self._is_known_to_run():
                 raise
-            return Fate.RUNNING
+        except ClusterUnreachable:
+            pass
+        return Fate.RUNNING
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float, reason: str) -> None:
         if time.monotonic() - self._heard > self._connection_timeout:
             raise ClusterUnreachable(
                 "The connection to the job pod was lost and could not be made again.",
-                why=f"Tried for {self._connection_timeout:.0f} s.",
+                why=f"Tried for {self._connection_timeout:.0f} s; at last: {reason}",
                 remedy="This is no fault of the job: run it again. The operator can raise timeouts.connection.",
             )
         end = time.monotonic() + seconds
@@ -289,8 +316,13 @@ class Script:
 
     def _tell_outage(self) -> None:
         lasted = time.monotonic() - self._heard
-        if lasted > _WORTH_TELLING_SECONDS and self._started:
+        if lasted > _WORTH_TELLING_SECONDS and self._is_known_to_run():
             self._around.say(f"The connection to the job pod was lost for {lasted:.0f} s; no output is missing.")
+
+
+def _tells_an_end(status: bytes) -> bool:
+    """Tell whether a command ran to its end, by the Status of the exec: not where it could not be started."""
+    return b'"Success"' in status or b'"NonZeroExitCode"' in status
 
 
 _WORDS = {
@@ -310,7 +342,7 @@ def _lost(why: str) -> ScriptLost:
 
 
 class _Pauses:
-    """Grows from none to five seconds, with jitter so that many jobs do not come back at once."""
+    """Grows from none to three seconds, with jitter so that many jobs do not come back at once."""
 
     def __init__(self) -> None:
         self._next = 0.0

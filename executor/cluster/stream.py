@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from executor.job import Connection
 
-STDOUT, STDERR, _STATUS = 1, 2, 3
+STDOUT, STDERR, STATUS = 1, 2, 3
 _STDIN = b"\0"
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 15
@@ -72,7 +72,8 @@ class ExecStream:
         """Wait for output.
 
         Returns:
-            The channel (STDOUT or STDERR) and its bytes; None when the command has ended.
+            The channel and its bytes; None when the stream has ended in order. STATUS brings a Status in JSON: what
+            became of the command itself, which says nothing of the script that it started or followed.
 
         Raises:
             TimeoutError: nothing came for `seconds`.
@@ -88,8 +89,7 @@ class ExecStream:
                 raise _broken(error) from error
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return None
-            if len(frame) < 2 or frame[0] not in (STDOUT, STDERR):  # noqa: PLR2004 - a channel byte and a byte of data
-                # The status channel is not read: only the supervisor's own exit line counts.
+            if len(frame) < 2 or frame[0] not in (STDOUT, STDERR, STATUS):  # noqa: PLR2004 - a channel and a byte
                 continue
             return frame[0], memoryview(frame)[1:]
 

@@ -33,6 +33,7 @@ class JobLog:
         self._passed = 0
         self.folds = False
         """Sections are wanted: GitLab reads them, and the job did not ask for plain text."""
+        self._waiting = ""
 
     def passed(self) -> int:
         """Return how many bytes of the script were passed on."""
@@ -44,6 +45,13 @@ class JobLog:
         Raises:
             Cancelled: by the runner, maybe after a part of the bytes; `passed` counts them.
         """
+        if self._waiting and (lines := bytes(data).rfind(b"\n") + 1):
+            self._pass_on(data[:lines])
+            self.say_waiting()
+            data = data[lines:]
+        self._pass_on(data)
+
+    def _pass_on(self, data: memoryview) -> None:
         with cancel.shielded():
             while data and not cancel.requested():
                 written = os.write(self._descriptor, data)
@@ -53,6 +61,7 @@ class JobLog:
 
     def say(self, text: str) -> None:
         """Tell the developer something; the first line names the speaker, further ones are indented."""
+        self.say_waiting()
         self._write(_lines(text))
 
     @contextlib.contextmanager
@@ -75,6 +84,19 @@ class JobLog:
         with contextlib.suppress(BrokenPipeError):
             while data:
                 data = data[os.write(self._descriptor, data) :]
+
+    def say_between_lines(self, text: str) -> None:
+        """Tell the developer something as soon as no line of the script is torn by it."""
+        if self._at_line_start:
+            self.say(text)
+        else:
+            self._waiting = text
+
+    def say_waiting(self) -> None:
+        """Tell what still waits for the end of a line, since nothing more of the script comes."""
+        text, self._waiting = self._waiting, ""
+        if text:
+            self.say(text)
 
     def fail(self, error: DriverError) -> None:
         """Tell what happened, why, and what to do next."""

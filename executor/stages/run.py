@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # As the built-in executor: its helper sets 0000, the build keeps what it has. Modes are part of Kaniko's cache keys.
 _HELPER_UMASK, _BUILD_UMASK = "0000", "0022"
+_LOOK_SECONDS = 10.0
 
 
 def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_file: str, sub_stage: str) -> int:
@@ -86,7 +87,8 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         from executor.cluster.api import Api
 
         nonlocal seen
-        with Api(job.connection, patience=job.connection_timeout) as api:
+        # Once: the script's own loop tries again, and makes the connection first.
+        with Api(job.connection, patience=_LOOK_SECONDS, tries=1) as api:
             seen = api.get_pod(job.pod)
         if seen is not None and "running" in cause.container_state(seen, container):
             return Fate.RUNNING
@@ -105,7 +107,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         explain=explain,
         sink=log.script_output,
         passed=log.passed,
-        say=log.say,
+        say=log.say_between_lines,
         tick=cancel.Runner().check,
         note=lambda event, reason: journal.warning(event, reason=reason),
     )
@@ -113,6 +115,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
 
 def _tell_how_it_ended(ended: Exited, journal: Journal, log: JobLog) -> None:
     journal.info("script ended", code=ended.code, bytes=ended.size, peak_memory=ended.peak, oom_kills=ended.oom_kills)
+    log.say_waiting()
     if ended.full:
         log.say("the script printed more than its output limit (volumes.output of the tenant); the rest was dropped")
     if ended.oom_kills:

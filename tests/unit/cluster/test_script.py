@@ -20,7 +20,7 @@ from executor.errors import Cancelled, ClusterRefused, ClusterUnreachable, PodLo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-STDOUT, STDERR = 1, 2
+STDOUT, STDERR, STATUS = 1, 2, 3
 ORDER = Order(stage="s", script=b"make\n", logins=b"{}", shell="sh", output_limit=10**9, umask="0022")
 PAYLOAD = ORDER.logins + ORDER.script
 Frame = tuple[int, bytes]
@@ -237,6 +237,7 @@ def with_noise(frames: list[Frame]) -> list[Any]:
     return [noise, *frames[:2], noise, *frames[2:]]
 
 
+NOT_THERE = Plan(refusal=ClusterRefused("no", status=500, why="container not found"))
 HEALTHY = (
     Plan(),
     *(Plan(change=change) for change in (channels_in_wrong_order, says_all_twice, in_crumbs, with_noise)),
@@ -393,7 +394,7 @@ class TestGivingUp:
         assert len(pod.commands) == 1
 
     def test_a_pod_that_is_gone_is_told_with_its_cause(self, pod: Pod) -> None:
-        pod.plans = [breaks_after(3)]
+        pod.plans = [breaks_after(3), NOT_THERE]
         pod.fates = [PodLost("The job pod was evicted.")]
         with pytest.raises(PodLost, match="evicted"):
             pod.script().run()
@@ -414,6 +415,40 @@ class TestGivingUp:
             pod.script().run()
         assert words in lost.value.why
 
+    @pytest.mark.parametrize(
+        "status", [b'{"metadata":{},"status":"Success"}', b'{"status":"Failure","reason":"NonZeroExitCode"}']
+    )
+    def test_followers_that_end_without_a_word_are_given_up_soon(self, pod: Pod, status: bytes) -> None:
+        wordless = Plan(change=lambda _: [(STDERR, b"kd1 beat\n"), (STATUS, status)])
+        pod.plans = [breaks_after(3), *[wordless] * 100]
+        before = pod.clock.now
+        with pytest.raises(ScriptLost, match="without a word"):
+            pod.script().run()
+        assert pod.clock.now - before < 15
+
+    def test_commands_that_cannot_be_started_are_a_node_in_trouble(self, pod: Pod) -> None:
+        failure = b'{"status":"Failure","reason":"InternalError","message":"containerd is not there"}'
+        pod.plans = [breaks_after(3), *[Plan(change=lambda _: [(STATUS, failure)])] * 20]
+        assert pod.script().run().code == 0
+
+    def test_followers_that_die_while_they_bring_output_are_no_reason_to_give_up(self, pod: Pod) -> None:
+        killed = b'{"status":"Failure","reason":"NonZeroExitCode"}'
+        pod.output = b"x" * 70
+        pod.plans = [Plan(change=lambda frames: [*frames[:3], (STATUS, killed)])] * 30
+        assert pod.script().run().code == 0
+        assert bytes(pod.printed) == pod.output
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_server_that_has_just_started_may_not_know_rights_yet(self, pod: Pod, status: int) -> None:
+        pod.plans = [breaks_after(3), *[Plan(refusal=ClusterRefused("no", status=status))] * 5]
+        pod.fates = [ClusterRefused("no", status=status)] * 5
+        assert pod.script().run().code == 0
+
+    def test_a_right_that_is_taken_away_is_told_in_the_end(self, pod: Pod) -> None:
+        pod.plans = [breaks_after(3), *[Plan(refusal=ClusterRefused("no", status=403, why="403 forbidden"))] * 1000]
+        with pytest.raises(ClusterUnreachable, match="403 forbidden"):
+            pod.script(connection_timeout=60).run()
+
     def test_a_forged_end_that_promises_more_output_is_found_out(self, pod: Pod) -> None:
         forged = Plan(change=lambda frames: [*frames[:-1], (STDERR, b"kd1 exit 0 999999 0 0 0\n")])
         pod.plans = [forged] * 20
@@ -433,7 +468,8 @@ class TestDeadContainer:
 
     def test_the_rest_is_read_from_the_other_container_and_the_cause_told(self, pod: Pod) -> None:
         pod.output = b"0123456789"
-        pod.plans = [breaks_after(4), Plan(change=lambda frames: [*frames[:-1], (STDERR, b"kd1 error lost\n")])]
+        drained = Plan(change=lambda frames: [*frames[:-1], (STDERR, b"kd1 error lost\n")])
+        pod.plans = [breaks_after(4), NOT_THERE, drained]
         pod.fates = [Fate.ENDED]
         with pytest.raises(PodLost, match="more memory than its limit"):
             pod.script().run()
@@ -443,20 +479,29 @@ class TestDeadContainer:
 
     def test_a_script_that_had_ended_before_keeps_its_code(self, pod: Pod) -> None:
         pod.output, pod.code = b"0123456789", 3
-        pod.plans = [breaks_after(4)]
+        pod.plans = [breaks_after(4), NOT_THERE]
         pod.fates = [Fate.ENDED]
         assert pod.script().run().code == 3
         assert bytes(pod.printed) == pod.output
 
     @pytest.mark.parametrize(
-        "plan", [Plan(refusal=Broken), Plan(refusal=ClusterRefused("no", status=500)), silent_after(0), breaks_after(1)]
+        "plan", [Plan(refusal=Broken), Plan(refusal=ClusterRefused("no", status=500)), silent_after(0), breaks_after(0)]
     )
     def test_a_rest_that_cannot_be_read_hides_no_cause(self, pod: Pod, plan: Plan) -> None:
-        pod.plans = [breaks_after(4), plan]
+        pod.plans = [breaks_after(4), NOT_THERE, *[plan] * 10]
         pod.fates = [Fate.ENDED]
+        before = pod.clock.now
         with pytest.raises(PodLost, match="more memory than its limit"):
             pod.script().run()
-        assert pod.noted[-1][0] == "the rest of the output could not be read"
+        assert pod.noted[-1][0].startswith("the rest of the output ")
+        assert pod.clock.now - before < 20
+
+    def test_a_rest_that_comes_at_the_second_try_is_whole(self, pod: Pod) -> None:
+        pod.output, pod.code = b"0123456789", 3
+        pod.plans = [breaks_after(4), NOT_THERE, breaks_after(5), Plan(refusal=Broken)]
+        pod.fates = [Fate.ENDED]
+        assert pod.script().run().code == 3
+        assert bytes(pod.printed) == pod.output
 
 
 class TestStopping:

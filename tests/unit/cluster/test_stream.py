@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from executor.cluster import credentials
-from executor.cluster.stream import STDERR, STDOUT, ExecStream
+from executor.cluster.stream import STATUS, STDERR, STDOUT, ExecStream
 from executor.errors import ClusterRefused, ClusterUnreachable
 from tests.support.api_server import frame_bytes
 
@@ -58,7 +58,7 @@ def hangs_on(peer: Peer) -> None:
 
 def received(stream: ExecStream) -> dict[int, bytes]:
     """Everything until the command's end, by channel."""
-    data = {STDOUT: b"", STDERR: b""}
+    data = {STDOUT: b"", STDERR: b"", STATUS: b""}
     while (frame := stream.receive(10)) is not None:
         data[frame[0]] += frame[1]
     return data
@@ -114,10 +114,12 @@ def test_output_arrives_by_channel_byte_for_byte(server: ApiServer, connection: 
         peer.close()
 
     server.answers = [accepts(talk)]
-    assert received(client.open(connection)) == {STDOUT: out, STDERR: err}
+    assert received(client.open(connection)) == {STDOUT: out, STDERR: err, STATUS: b""}
 
 
 def test_what_is_no_output_is_passed_over(server: ApiServer, connection: Connection, client: Client) -> None:
+    status = json.dumps({"status": "Failure", "message": "what became of the command"}).encode()
+
     def talk(peer: Peer) -> None:
         for channel in (STDOUT, STDERR):
             # Kubernetes opens each channel with an empty message.
@@ -125,15 +127,13 @@ def test_what_is_no_output_is_passed_over(server: ApiServer, connection: Connect
         peer.ping()
         peer.frame(PONG, b"x")
         peer.frame(BINARY, b"")
-        peer.send(
-            3, json.dumps({"status": "Failure", "message": "the exec's own exit code counts for nothing"}).encode()
-        )
+        peer.send(STATUS, status)
         peer.send(77, b"unknown channel")
         peer.send(STDOUT, b"output")
         peer.close()
 
     server.answers = [accepts(talk)]
-    assert received(client.open(connection)) == {STDOUT: b"output", STDERR: b""}
+    assert received(client.open(connection)) == {STDOUT: b"output", STDERR: b"", STATUS: status}
 
 
 def test_silence_is_a_time_out_and_the_stream_goes_on(

@@ -60,6 +60,25 @@ def test_a_line_of_ours_names_the_speaker_and_starts_at_a_line_start(output: Out
     )
 
 
+def test_a_line_between_lines_tears_none_of_the_scripts(output: Output) -> None:
+    output.log.say_between_lines("at once")
+    output.script(b"10%\r20%\r")
+    output.log.say_between_lines("later")
+    output.script(b"30%\r")
+    output.script(b"done\nnext\nla")
+    output.script(b"st\n")
+    assert output.log.passed() == len(b"10%\r20%\r30%\rdone\nnext\nlast\n")
+    assert output.read() == (b"kaniko-driver: at once\n10%\r20%\r30%\rdone\nnext\nkaniko-driver: later\nlast\n")
+
+
+def test_a_line_that_found_no_place_comes_before_the_next_of_ours(output: Output) -> None:
+    output.script(b"no newline")
+    output.log.say_between_lines("first")
+    output.log.say("second")
+    output.log.say_waiting()
+    assert output.read() == b"no newline\nkaniko-driver: first\nkaniko-driver: second\n"
+
+
 def test_an_empty_piece_changes_nothing(output: Output) -> None:
     output.script(b"x")
     output.script(b"")
