@@ -84,6 +84,8 @@ class Job:
     """How long the pod stays after a failure, in seconds; 0: not at all."""
     keep_failed_most: int = 0
     """How many pods of the tenant may be kept at once."""
+    when_full: str = "wait"
+    """What to do while the tenant's quota has no room: `wait`, or `fail`."""
     notes: tuple[str, ...] = ()
     """Lines for the job log that `config` cannot print itself: its stdout is the contract's."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -18,6 +19,7 @@ from executor.errors import ClusterRefused, ClusterUnreachable
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from executor.job import Connection
 
@@ -34,6 +36,7 @@ _TOO_MANY = 429
 _SERVER_ERROR = 500
 Answer = TypeVar("Answer")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA_CHANGES = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class _Busy(ClusterRefused):
@@ -111,9 +114,14 @@ class Api:
 
     def list_pod_metadata(self, label_selector: str, *, limit: int) -> list[dict[str, Any]]:
         """Return `metadata` of the first `limit` pods with these labels."""
+        return self.list_pods(label_selector, limit=limit)[0]
+
+    def list_pods(self, label_selector: str, *, limit: int) -> tuple[list[dict[str, Any]], str]:
+        """Return the same, and the version of the namespace's pods from which a watch can go on."""
         path = self._pods(query={"labelSelector": label_selector, "limit": limit})
         listed = self._tried(lambda: self._json("GET", path, accept=_METADATA_ONLY))
-        return [item["metadata"] for item in listed.get("items") or ()]
+        version = str((listed.get("metadata") or {}).get("resourceVersion") or "")
+        return [item["metadata"] for item in listed.get("items") or ()], version
 
     def events_of(self, pod: str) -> list[dict[str, Any]]:
         """Return the newest events of a pod."""
@@ -130,27 +138,32 @@ class Api:
         Raises:
             ClusterRefused: 410 when `resource_version` is too old: read the pod again.
         """
-        query = {
-            "watch": "true",
-            "fieldSelector": f"metadata.name={name}",
-            "resourceVersion": resource_version,
-            "timeoutSeconds": max(1, int(seconds)),
-        }
+        query = {"fieldSelector": f"metadata.name={name}", "resourceVersion": resource_version}
+        with self._watch(query, seconds) as watch:
+            while change := watch.next():
+                kind, pod = change
+                if kind == "DELETED":
+                    pod["metadata"].setdefault("deletionTimestamp", "now")
+                yield pod
+
+    def watch_pods(self, *, resource_version: str, seconds: float) -> AbstractContextManager[PodWatch]:
+        """Watch all pods of the namespace for at most `seconds`: their metadata only.
+
+        Raises:
+            ClusterRefused: 410 when `resource_version` is too old.
+        """
+        query = {"resourceVersion": resource_version} if resource_version else {}
+        return self._watch(query, seconds, accept=_METADATA_CHANGES)
+
+    @contextmanager
+    def _watch(self, query: dict[str, Any], seconds: float, accept: str = "") -> Iterator[PodWatch]:
         self._end = time.monotonic() + self._patience
-        response = self._send("GET", self._pods(query=query), read_seconds=seconds + _WATCH_SLACK_SECONDS)
+        path = self._pods(query={"watch": "true", **query, "timeoutSeconds": max(1, int(seconds))})
+        response = self._send("GET", path, accept=accept, read_seconds=seconds + _WATCH_SLACK_SECONDS)
         # Its own from now on: other calls while it lasts make another one.
         connection, self._reused = self._reused, None
         try:
-            for line in response:
-                change = json.loads(line)
-                if change["type"] == "ERROR":
-                    raise _refused(int(change["object"].get("code", _GONE)), change["object"], "the watch of the pod")
-                pod: dict[str, Any] = change["object"]
-                if change["type"] == "DELETED":
-                    pod["metadata"].setdefault("deletionTimestamp", "now")
-                yield pod
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _unreachable(self.connection.server, error) from error
+            yield PodWatch(response, connection, self.connection.server)
         finally:
             if connection is not None:
                 connection.close()
@@ -270,6 +283,51 @@ class Api:
             reraise=True,
         )
         return retrying(call)
+
+
+class PodWatch:
+    """What happens to pods of the namespace, one change after the other."""
+
+    def __init__(
+        self, response: http.client.HTTPResponse, connection: http.client.HTTPSConnection | None, server: str
+    ) -> None:
+        self._response = response
+        self._connection = connection
+        self._server = server
+
+    def next(self, seconds: float | None = None) -> tuple[str, dict[str, Any]] | None:
+        """Return ADDED, MODIFIED or DELETED with the pod; None at the end of the stream.
+
+        Also None, and the watch is over, when nothing came within `seconds`.
+
+        Raises:
+            ClusterRefused: the server ended the watch; 410 when it must be begun from another version.
+            ClusterUnreachable: the connection broke, or carried something else.
+        """
+        if seconds is not None and not self._wait_at_most(seconds):
+            return None
+        try:
+            line = self._response.readline()
+            return _change(line) if line else None
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
+            if seconds is not None and isinstance(error, TimeoutError):
+                return None
+            raise _unreachable(self._server, error) from error
+
+    def _wait_at_most(self, seconds: float) -> bool:
+        if self._connection is not None and self._connection.sock is not None and seconds > 0:
+            self._connection.sock.settimeout(seconds)
+        return seconds > 0
+
+
+def _change(line: bytes) -> tuple[str, dict[str, Any]]:
+    """Read one line of a watch: its type, and the pod."""
+    change = json.loads(line)
+    kind, pod = str(change["type"]), change["object"]
+    if kind == "ERROR":
+        raise _refused(int(pod.get("code", _GONE)), pod, "a watch of pods")
+    pod["metadata"].setdefault("resourceVersion", "")
+    return kind, pod
 
 
 def _failure_of(state: Any) -> BaseException:

@@ -128,7 +128,9 @@ class Volumes:
 class Timeouts:
     """How long the driver waits for what."""
 
-    schedule: Duration = setting("From the pod's creation until a node takes it.", Duration.parse("10m"))
+    schedule: Duration = setting(
+        "Until a node takes the pod; waiting for room in the tenant's quota counts too.", Duration.parse("10m")
+    )
     start: Duration = setting("From then, pulling images included, until it accepts scripts.", Duration.parse("10m"))
     idle: Duration = setting("A pod without any script ends itself after this.", Duration.parse("15m"))
     stop_grace: Duration = setting("From TERM to KILL when a job is cancelled.", Duration.parse("10s"))

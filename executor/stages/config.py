@@ -107,6 +107,7 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         journal=settings.driver.log.file,
         sections=response.trace_sections and not response.no_color,
         limits=limits_of(manifest),
+        when_full=tenant.capacity.when_full,
         keep_failed=tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0,
         keep_failed_most=tenant.debug.keep_failed_most,
         notes=image.notes,

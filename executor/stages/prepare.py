@@ -16,6 +16,7 @@ from executor.errors import ClusterRefused, ClusterUnreachable, DriverError, Pod
 from executor.pod import names
 from executor.runner import sections
 from executor.stages import cancel
+from executor.stages.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,9 +60,9 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
     )
     place = f"{job.connection.namespace}/{job.pod}"
     with api, _deleted_on_failure(job, journal), log.section(sections.name("pod", job.pod), f"starting pod {place}"):
-        pod = _create(api, job, intent)
+        pod = Room(api, job, log, journal, runner).take(lambda: _create(api, job, intent))
         journal.info("pod created")
-        pod = _await_ready(api, job, pod, log)
+        pod = _await_ready(api, job, pod, _Waiting(job, log, since=started))
         runner.check()
     seconds = time.monotonic() - started
     node = pod["spec"].get("nodeName", "")
@@ -89,10 +90,6 @@ def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:
 
 
 def _remedy_for_refusal(refused: ClusterRefused) -> str:
-    if "exceeded quota" in refused.why:
-        return (
-            "The tenant's quota is used up by other jobs: run this one again when they have ended, or ask the operator."
-        )
     if any(
         words in refused.why for words in ("violates PodSecurity", "denied the request", "ValidatingAdmissionPolicy")
     ):
@@ -100,8 +97,7 @@ def _remedy_for_refusal(refused: ClusterRefused) -> str:
     return refused.remedy or "The operator of this runner must correct what the message names."
 
 
-def _await_ready(api: Api, job: Job, pod: dict[str, Any], log: JobLog) -> dict[str, Any]:
-    waiting = _Waiting(job, log)
+def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> dict[str, Any]:
     while (left := waiting.seconds_left()) > 0:
         began = time.monotonic()
         try:
@@ -140,18 +136,19 @@ def is_ready(pod: dict[str, Any]) -> bool:
 class _Waiting:
     """Knows how long is left, says why the pod is not ready, once and on change, and gives up where waiting is vain."""
 
-    def __init__(self, job: Job, log: JobLog) -> None:
+    def __init__(self, job: Job, log: JobLog, *, since: float) -> None:
+        """Wait as long as the tenant's time-outs allow; that for a node began at `since`, on the monotonic clock."""
         self._job = job
         self._log = log
         self._last: cause.Diagnosis | None = None
         self._image_fails_since: float | None = None
-        self._created = time.monotonic()
+        self._since = since
         self._scheduled: float | None = None
 
     def seconds_left(self) -> float:
         """Return what is left of the budget that applies now."""
         if self._scheduled is None:
-            return self._created + self._job.schedule_timeout - time.monotonic()
+            return self._since + self._job.schedule_timeout - time.monotonic()
         return self._scheduled + self._job.start_timeout - time.monotonic()
 
     def look_at(self, pod: dict[str, Any]) -> None:

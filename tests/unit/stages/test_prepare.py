@@ -87,6 +87,9 @@ class Stage:
         self.descriptor = os.open(self.output, os.O_WRONLY | os.O_CREAT, 0o600)
         self.log = JobLog(self.descriptor)
 
+    def close(self) -> None:
+        os.close(self.descriptor)
+
     def run(self, **changes: Any) -> int:
         job: Job = make_job(self.connection, **changes)
         return stage.prepare(job, Journal(str(self.journal)), self.log, intent=str(self.intent))
@@ -105,7 +108,7 @@ def prepare(tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(stage, "_BETWEEN_WATCHES", 0.0)
     made = Stage(tmp_path, connection)
     yield made
-    os.close(made.descriptor)
+    made.close()
 
 
 def test_a_pod_is_created_and_awaited_and_its_place_is_said(prepare: Stage, cluster: Cluster) -> None:
@@ -159,7 +162,7 @@ def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    waiting = stage._Waiting(make_job(), prepare.log)
+    waiting = stage._Waiting(make_job(), prepare.log, since=now[0])
     for state in (PULLING, {"build": RUNNING, "helper": CREATING}, PULLING):
         waiting.look_at(pod_state(state))
         now[0] += stage._IMAGE_GRACE
@@ -256,15 +259,6 @@ def test_a_runner_that_is_gone_by_then_leaves_no_pod(
 
 
 class TestRefused:
-    def test_a_full_quota_is_explained_and_nothing_is_in_flight(self, prepare: Stage, cluster: Cluster) -> None:
-        message = 'pods "job" is forbidden: exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5'
-        cluster.on_create = lambda exchange: exchange.refuse(403, message, "Forbidden")
-        with pytest.raises(PodRejected) as rejected:
-            prepare.run()
-        assert "exceeded quota: q" in rejected.value.why
-        assert "quota is used up" in rejected.value.remedy
-        assert not prepare.intent.exists()
-
     @pytest.mark.parametrize(
         ("message", "remedy"),
         [
