@@ -65,6 +65,12 @@ class PodNotStarted(DriverError):
     """The pod was accepted and did not become ready in time, or never will."""
 
 
+class OwnContainerFailed(PodNotStarted):
+    """It will never start because of an image or a service that the job's author chose."""
+
+    author_can_mend = True
+
+
 class PodLost(DriverError):
     """The pod ended or vanished under a running script."""
 

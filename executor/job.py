@@ -86,6 +86,12 @@ class Job:
     """How many pods of the tenant may be kept at once."""
     when_full: str = "wait"
     """What to do while the tenant's quota has no room: `wait`, or `fail`."""
+    secrets: tuple[dict[str, Any], ...] = ()
+    """Secrets that the pod needs and that `prepare` makes; the pod waits for them at its scheduling gate."""
+    health_ports: dict[str, int] = field(default_factory=dict)
+    """Image of a service -> the port that it is to listen on before scripts begin."""
+    authors_image: bool = False
+    """The build container's image was chosen by the job's author."""
     notes: tuple[str, ...] = ()
     """Lines for the job log that `config` cannot print itself: its stdout is the contract's."""
 
@@ -114,6 +120,7 @@ class Job:
             document["connection"] = Connection(**document["connection"])
             document["limits"] = Limits(**document["limits"])
             document["notes"] = tuple(document["notes"])
+            document["secrets"] = tuple(document["secrets"])
             return cls(**document)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ContractBroken(

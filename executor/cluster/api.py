@@ -30,6 +30,7 @@ _PATIENCE_SECONDS = 60
 _LONGEST_WISH_SECONDS = 30.0
 _TRIES = 5
 _NOT_FOUND = 404
+_CONFLICT = 409
 _GONE = 410
 _UNAUTHORIZED = 401
 _TOO_MANY = 429
@@ -102,6 +103,14 @@ class Api:
             return self._json("GET", path)
 
         return self._tried(create)
+
+    def create_secret(self, secret: dict[str, Any]) -> None:
+        """Create a Secret; one of this name that is there already is ours from an earlier try, for names are random."""
+        self._tried(lambda: self._unless(_CONFLICT, "POST", self._path("secrets"), body=secret))
+
+    def patch_pod(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change some fields of a pod by a JSON merge patch (RFC 7386: null removes one), and return the pod."""
+        return self._tried(lambda: self._json("PATCH", self._pods(name), body=changes))
 
     def get_pod(self, name: str) -> dict[str, Any] | None:
         """Return the pod, or None when there is none."""
@@ -178,10 +187,14 @@ class Api:
         return self._path("pods", name, query)
 
     def _unless_absent(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
+        return self._unless(_NOT_FOUND, method, path, body)
+
+    def _unless(self, status: int, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
+        """Return the answer, or None for a refusal with this status."""
         try:
             return self._json(method, path, body=body)
         except ClusterRefused as refused:
-            if refused.status == _NOT_FOUND:
+            if refused.status == status:
                 return None
             raise
 
@@ -221,7 +234,7 @@ class Api:
         }
         data = None
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
             data = json.dumps(body).encode()
         try:
             connection = self._connected()

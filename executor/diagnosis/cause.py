@@ -24,6 +24,10 @@ _IMAGE_REASONS = frozenset(
     }
 )
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_NO_SUCH_IMAGE = ("InvalidImageName", "not found", "manifest unknown", "MANIFEST_UNKNOWN", "NAME_UNKNOWN")
+_SERVICE = "svc-"
+"""How the names of containers begin that a job asked for by `services:`; as in pod/names.py."""
+_RESTARTS_OF_A_SERVICE = 2
 _FINAL_IMAGE_REASONS = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 
 
@@ -39,6 +43,8 @@ class Diagnosis:
     remedy: str = ""
     final: bool = False
     """Waiting longer cannot help."""
+    container: str = ""
+    """The container that it is about, where it is about one."""
 
 
 def of_lost_pod(pod: dict[str, Any] | None, container: str) -> Diagnosis:
@@ -91,6 +97,9 @@ def of_waiting_pod(pod: dict[str, Any]) -> Diagnosis | None:
         if status.get("name") != "cache-registry" and (found := _of_container(status)):
             return found
     for condition in (pod.get("status") or {}).get("conditions") or ():
+        # A gate is the driver's own, and opens before anybody needs to hear of it.
+        if condition.get("reason") == "SchedulingGated":
+            continue
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return _unscheduled(str(condition.get("message") or condition.get("reason") or ""))
     return None
@@ -106,7 +115,11 @@ def container_state(pod: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    statuses: list[dict[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
+    status = pod.get("status") or {}
+    statuses: list[dict[str, Any]] = [
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ]
     return statuses
 
 
@@ -156,17 +169,26 @@ def _of_pod_reason(pod: dict[str, Any]) -> Diagnosis | None:
     return None
 
 
+def no_such_image(message: str) -> bool:
+    """Tell by the words of registries and container runtimes whether a pull failed because of the image's name."""
+    return any(words in message for words in _NO_SUCH_IMAGE)
+
+
 def _of_container(status: dict[str, Any]) -> Diagnosis | None:
     state = status.get("state") or {}
     waiting, terminated = state.get("waiting") or {}, state.get("terminated") or {}
     name, reason, message = status.get("name", ""), str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+    if name.startswith(_SERVICE) and (found := _of_service(status)):
+        return found
     if reason in _IMAGE_REASONS:
         return Diagnosis(
             category="image",
             what=f"The image of the {name} container cannot be pulled: {status.get('image', '')}",
             why=f"{reason}: {message}",
-            remedy=f"{OPERATOR.capitalize()} must check its name, the pull secret and the nodes' network.",
+            remedy="Correct its name where the job gives it (`image:` or `services:`); otherwise "
+            f"{OPERATOR} must check its name, the pull secret and the nodes' network.",
             final=reason in _FINAL_IMAGE_REASONS,
+            container=name,
         )
     if reason in _CONFIG_REASONS:
         return Diagnosis(
@@ -174,16 +196,51 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
             what=f"The {name} container cannot be started.",
             why=f"{reason}: {message}",
             remedy=f"{OPERATOR.capitalize()} must check what the message names.",
+            container=name,
         )
-    if terminated and (terminated.get("exitCode") or name != "tools"):
+    if terminated and not name.startswith(_SERVICE) and (terminated.get("exitCode") or name != "tools"):
         return Diagnosis(
             category="ended",
             what=f"The {name} container ended before the job began.",
             why=f"{terminated.get('reason')}, exit code {terminated.get('exitCode')} {terminated.get('message') or ''}",
-            remedy=f"{OPERATOR.capitalize()} must check that its image is one of the kind that the settings describe.",
+            remedy="An image that the job names itself needs a shell, `sh`, on its PATH; of the other images "
+            f"{OPERATOR} must check that they are of the kind that the settings describe.",
             final=True,
+            container=name,
         )
     return None
+
+
+def _of_service(status: dict[str, Any]) -> Diagnosis | None:
+    """Explain why a service of the job does not stay up; one start may fail, such as a database's first."""
+    if int(status.get("restartCount") or 0) < _RESTARTS_OF_A_SERVICE:
+        return None
+    return Diagnosis(
+        category="ended",
+        what=f"The service {status.get('image', '')} ended again and again right after its start.",
+        why=last_words(status),
+        remedy="Correct its image, command or variables under `services:` in .gitlab-ci.yml.",
+        final=True,
+        container=str(status.get("name")),
+    )
+
+
+def failed_services(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the statuses of the job's services that have ended at least once, or do not run."""
+    statuses = [one for one in _container_statuses(pod) if str(one.get("name", "")).startswith(_SERVICE)]
+    return [one for one in statuses if one.get("restartCount") or "running" not in (one.get("state") or {})]
+
+
+def last_words(status: dict[str, Any]) -> str:
+    """Return how a container that was started again ended before, and the end of its log."""
+    states = (status.get("state") or {}, status.get("lastState") or {})
+    ended: dict[str, Any] = next((state["terminated"] for state in states if state.get("terminated")), {})
+    if not ended:
+        return ""
+    words = str(ended.get("message") or "").strip()
+    return f"It ended with exit code {ended.get('exitCode')} ({ended.get('reason')})." + (
+        f" Its last words:\n{words}" if words else ""
+    )
 
 
 def _unscheduled(message: str) -> Diagnosis:

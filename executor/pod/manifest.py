@@ -6,13 +6,15 @@ the period in which the kubelet looks for finished containers. What must come fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from executor.cache import registry
 from executor.pod import names, programs
+from executor.pod.services import Services
 
 if TYPE_CHECKING:
+    from executor.pod.services import Sidecar
     from executor.settings.model import Resources, Tenant
 
 # What Kaniko needs as root to unpack, chown and run under USER; inside what Pod Security "baseline" allows.
@@ -35,6 +37,11 @@ class PodRequest:
     project_id: int
     annotations: dict[str, str]
     build_image: str
+    build_pull_policy: str = ""
+    """As in the settings; empty: the tenant's own."""
+    services: Services = field(default_factory=Services)
+    pull_secrets: tuple[str, ...] = ()
+    """Secrets of this job alone, beside the tenant's."""
     cache_prefix: str
     deadline: int
     """Seconds from the pod's start after which the kubelet ends it."""
@@ -48,8 +55,9 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
     containers = [_tools(tenant, cached=cached), _build(tenant, request, cached=cached), _helper(tenant)]
     if cached:
         containers.append(_cache_registry(tenant, request.cache_prefix))
-    for container in containers:
-        container["imagePullPolicy"] = _PULL_POLICIES[tenant.images.pull_policy]
+    services = [_service(tenant, request.name, sidecar) for sidecar in request.services.sidecars]
+    for container in (*containers, *services):
+        container["imagePullPolicy"] = _PULL_POLICIES[container.get("imagePullPolicy") or tenant.images.pull_policy]
         _take_literally(container)
     return {
         "apiVersion": "v1",
@@ -80,7 +88,8 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
             "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _node_selector(tenant)}},
             "tolerations": [_toleration(toleration) for toleration in tenant.nodes.tolerations],
             **_priority(tenant),
-            "imagePullSecrets": [{"name": secret} for secret in tenant.images.pull_secrets],
+            "imagePullSecrets": [{"name": name} for name in (*tenant.images.pull_secrets, *request.pull_secrets)],
+            **({"initContainers": services, "hostAliases": _host_aliases(request.services)} if services else {}),
             "containers": containers,
             "volumes": _volumes(tenant),
         },
@@ -89,7 +98,9 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
 
 def _take_literally(container: dict[str, Any]) -> None:
     """Guard every dollar sign: the kubelet turns `$$` into `$` and `$(NAME)` into a variable's value."""
-    container["command"] = [word.replace("$", "$$") for word in container["command"]]
+    for key in ("command", "args"):
+        if key in container:
+            container[key] = [word.replace("$", "$$") for word in container[key]]
     for variable in container.get("env", ()):
         if "value" in variable:
             variable["value"] = variable["value"].replace("$", "$$")
@@ -165,6 +176,7 @@ def _build(tenant: Tenant, request: PodRequest, *, cached: bool) -> dict[str, An
     return {
         "name": names.BUILD,
         "image": request.build_image,
+        "imagePullPolicy": request.build_pull_policy,
         "command": programs.first_process(tenant.timeouts.idle.seconds),
         # Not /workspace: Kaniko deletes it between stages, and then no later exec finds its working directory.
         "workingDir": names.BUILDS_FOLDER,
@@ -190,6 +202,29 @@ def _helper(tenant: Tenant) -> dict[str, Any]:
         "securityContext": _context(user=0, capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL")),
         "volumeMounts": [*_shared_mounts(), _mount("pulse", names.PULSE_FOLDER)],
     }
+
+
+def _service(tenant: Tenant, pod: str, sidecar: Sidecar) -> dict[str, Any]:
+    process = {"command": list(sidecar.entrypoint), "args": list(sidecar.command)}
+    return {
+        "name": sidecar.container,
+        "image": sidecar.image,
+        "imagePullPolicy": sidecar.pull_policy,
+        # A sidecar: it ends when the pod's containers have ended.
+        "restartPolicy": "Always",
+        **{key: words for key, words in process.items() if words},
+        "envFrom": [{"secretRef": {"name": names.service_secret(pod, sidecar.container)}}],
+        # The end of its log, so that `prepare` can show why it died without a right to read logs.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": _resources(tenant.resources.service),
+        # The user is the image's own; databases start as root and become another one.
+        "securityContext": _context(user=None, capabilities=BUILD_CAPABILITIES),
+        "volumeMounts": [_mount("builds", names.BUILDS_FOLDER)],
+    }
+
+
+def _host_aliases(services: Services) -> list[dict[str, Any]]:
+    return [{"ip": "127.0.0.1", "hostnames": list(services.hosts)}] if services.hosts else []
 
 
 def _cache_registry(tenant: Tenant, prefix: str) -> dict[str, Any]:
@@ -232,10 +267,10 @@ def _from_secret(name: str, secret: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
 
 
-def _context(*, user: int, capabilities: tuple[str, ...] = ()) -> dict[str, Any]:
+def _context(*, user: int | None, capabilities: tuple[str, ...] = ()) -> dict[str, Any]:
     allowed = {"add": list(capabilities)} if capabilities else {}
     return {
-        "runAsUser": user,
+        **({} if user is None else {"runAsUser": user}),
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"], **allowed},
     }

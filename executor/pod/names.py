@@ -18,6 +18,7 @@ BUILD = "build"
 HELPER = "helper"
 TOOLS = "tools"
 CACHE_REGISTRY = "cache-registry"
+_SERVICE = "svc-"
 
 BUILDS_FOLDER = "/builds"
 CACHE_FOLDER = "/cache"
@@ -47,6 +48,26 @@ def attempt_id() -> str:
 def of_cluster(tenant: str) -> str:
     """Name the tenant's objects that belong to the cluster and not to a namespace."""
     return f"kaniko-driver-{tenant}"
+
+
+def service(index: int) -> str:
+    """Name the container of a job's service, as the built-in executor does."""
+    return f"{_SERVICE}{index}"
+
+
+def is_service(container: str) -> bool:
+    """Tell a service from the pod's other containers."""
+    return container.startswith(_SERVICE)
+
+
+def pull_secret(pod: str) -> str:
+    """Name the Secret with the logins for pulling the job's own images."""
+    return f"{pod}-pull"
+
+
+def service_secret(pod: str, container: str) -> str:
+    """Name the Secret with the variables of a service."""
+    return f"{pod}-{container}"
 
 
 def stage_id(sub_stage: str) -> str:

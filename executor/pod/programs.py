@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from executor.pod import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _SUPERVISOR = (f"{names.TOOLS_FOLDER}/busybox", "sh", f"{names.TOOLS_FOLDER}/supervisor")
 _FILES = {
@@ -57,6 +61,14 @@ def follow_command(*, stage: str, offset: int, until_end_of_file: bool = False) 
 def stop_command(*, stage: str, grace: int, offset: int) -> list[str]:
     """End every process of the container, TERM and after `grace` seconds KILL, then print the rest."""
     return [*_SUPERVISOR, "stop", stage, str(grace), str(offset)]
+
+
+def health_check_command(ports: Iterable[int], seconds: int) -> list[str]:
+    """Try ports on the pod's loopback address for at most `seconds`, in the helper; prints each one that answers."""
+    busybox = f"{names.TOOLS_FOLDER}/busybox"
+    check = f'{busybox} timeout {seconds} gitlab-runner-helper health-check --port "$port" >/dev/null 2>&1'
+    words = " ".join(map(str, ports))
+    return [busybox, "sh", "-c", f'for port in {words}; do {{ {check} && echo "$port"; }} & done; wait']
 
 
 def _read(name: str) -> str:

@@ -1,6 +1,7 @@
 """The job response: the one file of a job whose content its author cannot forge.
 
-`CUSTOM_ENV_*` variables and `variables` of this file are the author's wishes; everything else here is GitLab's word.
+`variables`, `image` and `services` of this file, and all `CUSTOM_ENV_*`, are the author's wishes; everything else here
+is GitLab's word. What is wrong with it is told by the field's name and never by its value, which may be a secret.
 Source: common/spec/spec.go of GitLab Runner 19.4, type Job.
 """
 
@@ -11,6 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from executor.errors import ContractBroken
+
+_DEFAULT_TIMEOUT = 7200
+"""Seconds; DefaultTimeout of the runner, which it applies to 0 and less."""
+_LONGEST_TIMEOUT = 365 * 24 * 3600
+"""Seconds; GitLab allows a month, and Kubernetes 2^31."""
+_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +30,40 @@ class RegistryLogin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Variable:
+    """A variable as GitLab sends it, not expanded; keys may repeat, and then the last one counts."""
+
+    key: str
+    value: str
+    public: bool = False
+    masked: bool = False
+    file: bool = False
+    raw: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One of the job's `services:`."""
+
+    name: str
+    """The image."""
+    aliases: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    pull_policies: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    proxied: bool = False
+    """It has `ports:`, so it belongs to the web terminal's proxy, and its aliases are no host names."""
+    user: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobResponse:
     """What the driver needs of a job, in GitLab's own terms."""
 
     id: int
     timeout: int
-    """Seconds, as the runner applies it; 3600 where GitLab says none."""
+    """Seconds, as the runner applies it; 7200 where GitLab says none."""
     name: str
     project_id: int
     project_path: str
@@ -38,12 +73,17 @@ class JobResponse:
     protected: bool
     """False where the response does not say: an absent answer must not open a protected cache."""
     image: str
-    services: tuple[str, ...]
+    pull_policies: tuple[str, ...] = ()
+    """What `image:pull_policy` names, in this order; empty where the author leaves it to the runner."""
+    user: str = ""
+    """`image:kubernetes:user`."""
+    services: tuple[Service, ...]
     logins: tuple[RegistryLogin, ...]
     trace_sections: bool = False
     """GitLab can fold sections of the log."""
     no_color: bool = False
     """The author asks for plain text (https://no-color.org): a wish, and nothing but a wish."""
+    variables: tuple[Variable, ...] = ()
 
 
 def read_job_response(path: str) -> JobResponse:
@@ -55,8 +95,9 @@ def read_job_response(path: str) -> JobResponse:
     try:
         with open(path, "rb") as file:
             document = json.load(file)
-        return _parse(document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _parse(_Table("", document))
+    except (OSError, ValueError, RecursionError) as error:
+        # The words of these errors are ours, the system's, or a position; never the file's content.
         raise ContractBroken(
             "The job's description from GitLab Runner cannot be used.",
             why=f"{path}: {type(error).__name__}: {error}",
@@ -64,33 +105,140 @@ def read_job_response(path: str) -> JobResponse:
         ) from error
 
 
-def _last_value(document: dict[str, Any], key: str) -> str:
+class Malformed(ValueError):
+    """A field has another type than GitLab's."""
+
+
+class _Table:
+    """A JSON object whose fields are read by type; null is the same as absent."""
+
+    def __init__(self, path: str, value: object) -> None:
+        if not isinstance(value, dict):
+            raise Malformed(f"{path or 'the document'} is no object")
+        self._path = path
+        self._fields: dict[str, Any] = value
+
+    def table(self, key: str) -> _Table:
+        """Return an object; an empty one where there is none."""
+        return _Table(self._at(key), self._value(key, {}))
+
+    def tables(self, key: str) -> list[_Table]:
+        """Return a list of objects."""
+        return [_Table(f"{self._at(key)}[{index}]", item) for index, item in enumerate(self._list(key))]
+
+    def text(self, key: str) -> str:
+        """Return a text; empty where there is none."""
+        return self._text(self._at(key), self._value(key, ""))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts."""
+        return tuple(self._text(f"{self._at(key)}[{index}]", item) for index, item in enumerate(self._list(key)))
+
+    def number(self, key: str, default: int | None = None) -> int:
+        """Return a whole number from 0 to 2^63-1."""
+        value = self._value(key, default)
+        # bool is an int to Python, but not to GitLab.
+        if type(value) is not int or not 0 <= value <= _LARGEST_ID:
+            raise Malformed(f"{self._at(key)} is no number of GitLab's")
+        return value
+
+    def yes(self, key: str) -> bool:
+        """Tell whether a field is plainly true."""
+        return self._fields.get(key) is True
+
+    def word(self, key: str) -> str:
+        """Return a text that may also be written as a number."""
+        value = self._value(key, "")
+        return str(value) if type(value) is int else self._text(self._at(key), value)
+
+    def _at(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def _value(self, key: str, default: object) -> Any:
+        value = self._fields.get(key)
+        return default if value is None else value
+
+    def _list(self, key: str) -> list[Any]:
+        value = self._value(key, [])
+        if not isinstance(value, list):
+            raise Malformed(f"{self._at(key)} is no list")
+        return value
+
+    @staticmethod
+    def _text(path: str, value: object) -> str:
+        if not isinstance(value, str):
+            raise Malformed(f"{path} is no text")
+        # JSON can spell half a character, which nothing behind this point could encode.
+        return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _parse(document: _Table) -> JobResponse:
+    info, git, image = document.table("job_info"), document.table("git_info"), document.table("image")
+    return JobResponse(
+        id=document.number("id"),
+        timeout=_timeout(document.table("runner_info")),
+        name=info.text("name"),
+        project_id=info.number("project_id", 0),
+        project_path=info.text("project_full_path"),
+        root_namespace_id=info.number("root_namespace_id", 0),
+        ref=git.text("ref"),
+        sha=git.text("sha"),
+        protected=git.yes("protected"),
+        image=image.text("name"),
+        pull_policies=image.texts("pull_policy"),
+        user=_user(image),
+        services=tuple(_service(service) for service in document.tables("services")),
+        logins=tuple(
+            RegistryLogin(url=entry.text("url"), username=entry.text("username"), password=entry.text("password"))
+            for entry in document.tables("credentials")
+            if entry.text("type") == "registry"
+        ),
+        trace_sections=document.table("features").yes("trace_sections"),
+        no_color=bool(_last_value(_variables(document), "NO_COLOR")),
+        variables=_variables(document),
+    )
+
+
+def _last_value(variables: tuple[Variable, ...], key: str) -> str:
     """Return a variable as the author's script would see it: of several the last one counts."""
-    values = [str(entry.get("value") or "") for entry in document.get("variables") or () if entry.get("key") == key]
+    values = [variable.value for variable in variables if variable.key == key]
     return values[-1] if values else ""
 
 
-def _parse(document: dict[str, Any]) -> JobResponse:
-    info: dict[str, Any] = document.get("job_info") or {}
-    git: dict[str, Any] = document.get("git_info") or {}
-    image: dict[str, Any] = document.get("image") or {}
-    return JobResponse(
-        id=int(document["id"]),
-        timeout=int((document.get("runner_info") or {}).get("timeout") or 3600),
-        name=str(info.get("name") or ""),
-        project_id=int(info.get("project_id") or 0),
-        project_path=str(info.get("project_full_path") or ""),
-        root_namespace_id=int(info.get("root_namespace_id") or 0),
-        ref=str(git.get("ref") or ""),
-        sha=str(git.get("sha") or ""),
-        protected=git.get("protected") is True,
-        image=str(image.get("name") or ""),
-        services=tuple(str(service.get("name", "")) for service in document.get("services") or ()),
-        logins=tuple(
-            RegistryLogin(url=str(entry["url"]), username=str(entry["username"]), password=str(entry["password"]))
-            for entry in document.get("credentials") or ()
-            if entry.get("type") == "registry"
-        ),
-        trace_sections=(document.get("features") or {}).get("trace_sections") is True,
-        no_color=bool(_last_value(document, "NO_COLOR")),
+def _timeout(runner_info: _Table) -> int:
+    seconds = runner_info.word("timeout")
+    # A negative one means none, as 0 does.
+    given = int(seconds) if seconds.lstrip("-").isdecimal() else 0
+    return min(given, _LONGEST_TIMEOUT) if given > 0 else _DEFAULT_TIMEOUT
+
+
+def _service(table: _Table) -> Service:
+    return Service(
+        name=table.text("name"),
+        # As Aliases() of the runner: by blanks or commas.
+        aliases=tuple(table.text("alias").replace(",", " ").split()),
+        entrypoint=table.texts("entrypoint"),
+        command=table.texts("command"),
+        pull_policies=table.texts("pull_policy"),
+        variables=_variables(table),
+        proxied=bool(table.tables("ports")),
+        user=_user(table),
+    )
+
+
+def _user(image: _Table) -> str:
+    return image.table("executor_opts").table("kubernetes").word("user")
+
+
+def _variables(table: _Table) -> tuple[Variable, ...]:
+    return tuple(
+        Variable(
+            key=entry.text("key"),
+            value=entry.text("value"),
+            public=entry.yes("public"),
+            masked=entry.yes("masked"),
+            file=entry.yes("file"),
+            raw=entry.yes("raw"),
+        )
+        for entry in table.tables("variables")
     )

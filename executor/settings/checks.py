@@ -34,7 +34,7 @@ def check(tenant: Tenant, complain: Complain) -> None:
     for key, values in tenant.nodes.labels.items():
         if not values:
             complain(("nodes", "labels"), f"{key} needs at least one value")
-    for name in ("build", "helper", "cache_registry"):
+    for name in ("build", "helper", "cache_registry", "service"):
         _check_resources(name, getattr(tenant.resources, name), complain)
     _check_cache(tenant, complain)
     _check_logins_file(tenant, complain)

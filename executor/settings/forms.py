@@ -96,6 +96,7 @@ AppArmorProfile = Annotated[
     ),
 ]
 Weight = Annotated[int, Range(name="weight", low=1, high=100)]
+ServiceCount = Annotated[int, Range(name="number of services", low=1, high=20)]
 Port = Annotated[int, Range(name="port", low=1, high=65535)]
 Group = Annotated[int, Range(name="group id", low=0, high=2**31 - 1)]
 RootNamespaceId = Annotated[int, Range(name="id of a root namespace", low=1, high=2**63 - 1)]

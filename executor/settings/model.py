@@ -21,6 +21,7 @@ from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the 
     OptionalName,
     Port,
     RootNamespaceId,
+    ServiceCount,
     Url,
 )
 from executor.settings.gates import Overrides  # noqa: TC001 - the same
@@ -76,6 +77,9 @@ class Images:
         "Patterns (`*` matches anything) of images that a job may name in `image:` beside Kaniko's. Empty: none.", ()
     )
     pull_policy: Literal["always", "if-not-present", "never"] = setting("For all images of the pod.", "if-not-present")
+    allowed_pull_policies: tuple[Literal["always", "if-not-present", "never"], ...] = setting(
+        "What jobs may name in `pull_policy:` of their own images and services. Empty: `pull_policy` alone.", ()
+    )
     pull_secrets: tuple[ObjectName, ...] = setting("Secrets of the namespace with logins for pulling these images.", ())
 
 
@@ -111,6 +115,17 @@ class Containers:
     build: Resources = setting("Kaniko and the author's scripts.", _resources("1 2", "2Gi 4Gi", "10Gi 20Gi"))
     helper: Resources = setting("git, caches, artifacts.", _resources("100m 1", "128Mi 512Mi", "512Mi 2Gi"))
     cache_registry: Resources = setting("The layer cache.", _resources("50m 1", "64Mi 256Mi", "64Mi 256Mi"))
+    service: Resources = setting("Each of the job's `services:`.", _resources("100m 1", "128Mi 1Gi", "256Mi 2Gi"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Containers that jobs may start beside their build by `services:`, such as a database for tests."""
+
+    allowed: tuple[ImagePattern, ...] = setting(
+        "Patterns (`*` matches anything) of images that jobs may name in `services:`. Empty: none.", ()
+    )
+    most: ServiceCount = setting("Services that one job may have; each takes [resources.service].", 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +240,7 @@ class Tenant:
     capacity: Capacity
     network: Network
     runner: Runner
+    services: Services
 
 
 @dataclass(frozen=True, kw_only=True)

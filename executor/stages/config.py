@@ -16,10 +16,11 @@ from executor.cache import generation
 from executor.cluster import kubeconfig
 from executor.errors import SettingsInvalid
 from executor.job import Job, Limits
-from executor.pod import names
+from executor.pod import names, secrets
 from executor.pod.image import choose_image
 from executor.pod.logins import merged_logins
 from executor.pod.manifest import PodRequest, render
+from executor.pod.services import choose_services
 from executor.runner.contract import JOB_FILE_VARIABLE, required
 from executor.runner.response import JobResponse, read_job_response
 from executor.settings.load import Settings, load, log_file
@@ -27,6 +28,8 @@ from executor.settings.units import Bytes, Cpu
 
 if TYPE_CHECKING:
     from executor.journal import Journal
+    from executor.pod.image import BuildImage
+    from executor.pod.services import Services
     from executor.settings.model import Tenant
     from executor.stages.joblog import JobLog
 
@@ -56,7 +59,8 @@ def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
     path = os.path.join(private, "kaniko-driver.json")
     job.write(path)
     journal.bind(job=job.id, tenant=job.tenant, pod=job.pod)
-    journal.info("configured", project=response.project_path, image=job.manifest["spec"]["containers"][1]["image"])
+    image = next(one["image"] for one in job.manifest["spec"]["containers"] if one["name"] == names.BUILD)
+    journal.info("configured", project=response.project_path, image=image)
     if journal.complaint:
         log.say(f"the operator log cannot be written ({journal.complaint}); the operator should correct [log] file")
     json.dump(answer(job, path), sys.stdout)
@@ -66,7 +70,7 @@ def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
 def resolve(settings: Settings, response: JobResponse, *, private: str, now: float) -> Job:
     """Put settings and job together; `private` is a folder for credentials, `now` Unix time."""
     tenant = settings.tenant
-    image = choose_image(response, tenant)
+    image, services = choose_image(response, tenant), choose_services(response, tenant)
     attempt, pod = names.attempt_id(), names.pod_name(response.id)
     connection = kubeconfig.connect(
         path=tenant.cluster.kubeconfig,
@@ -76,6 +80,8 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
     )
     deadline = response.timeout + tenant.timeouts.after_job.seconds
     number = generation.generation(tenant.name, now, tenant.cache.generation.seconds)
+    logins = merged_logins(_logins_file(tenant), response.logins)
+    own_secrets = _secrets(pod, response, image, services, logins)
     manifest = render(
         tenant,
         PodRequest(
@@ -85,11 +91,17 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
             project_id=response.project_id,
             annotations=_gitlab_annotations(response),
             build_image=image.name,
+            build_pull_policy=image.pull_policy,
+            services=services,
+            pull_secrets=tuple(
+                secret["metadata"]["name"] for secret in own_secrets if ".dockerconfigjson" in secret["data"]
+            ),
             cache_prefix=generation.prefix(tenant.cache.prefix, tenant.name, number),
             deadline=deadline,
             delete_after=int(now) + tenant.timeouts.schedule.seconds + deadline + _DELETE_SLACK,
         ),
     )
+    secrets.gate(manifest, own_secrets)
     return Job(
         id=response.id,
         tenant=tenant.name,
@@ -97,7 +109,7 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         attempt=attempt,
         connection=connection,
         manifest=manifest,
-        logins=merged_logins(_logins_file(tenant), response.logins),
+        logins=logins,
         build_shell=image.shell,
         output_limit=tenant.volumes.output.count,
         schedule_timeout=tenant.timeouts.schedule.seconds,
@@ -110,7 +122,10 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         when_full=tenant.capacity.when_full,
         keep_failed=tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0,
         keep_failed_most=tenant.debug.keep_failed_most,
-        notes=image.notes,
+        secrets=tuple(own_secrets),
+        health_ports=services.health_ports,
+        authors_image=image.authors,
+        notes=(*image.notes, *services.notes),
     )
 
 
@@ -131,6 +146,16 @@ def limits_of(manifest: dict[str, Any]) -> Limits:
 
 def _count(quantity: str | None) -> int:
     return Bytes.parse(quantity).count if quantity else 0
+
+
+def _secrets(
+    pod: str, response: JobResponse, image: BuildImage, services: Services, logins: str
+) -> list[dict[str, Any]]:
+    """Make the Secrets that this job's pod needs: none for the usual job."""
+    images = [*([image.name] if image.authors else ()), *(sidecar.image for sidecar in services.sidecars)]
+    variables = {variable.key: variable.value for variable in response.variables}
+    found = secrets.pull_logins(images, logins, variables.get("DOCKER_AUTH_CONFIG", ""))
+    return [*([secrets.pull_secret(pod, found)] if found else ()), *secrets.variable_secrets(pod, services)]
 
 
 def answer(job: Job, path: str) -> dict[str, object]:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from executor.cluster.api import Api
 from executor.diagnosis import cause
-from executor.errors import ClusterRefused, ClusterUnreachable, DriverError, PodNotStarted, PodRejected
+from executor.errors import (
+    ClusterRefused,
+    ClusterUnreachable,
+    DriverError,
+    OwnContainerFailed,
+    PodNotStarted,
+    PodRejected,
+)
 from executor.pod import names
 from executor.runner import sections
 from executor.stages import cancel
@@ -62,8 +69,15 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
     with api, _deleted_on_failure(job, journal), log.section(sections.name("pod", job.pod), f"starting pod {place}"):
         pod = Room(api, job, log, journal, runner).take(lambda: _create(api, job, intent))
         journal.info("pod created")
+        if job.secrets:
+            pod = _open_gate(api, job, pod)
         pod = _await_ready(api, job, pod, _Waiting(job, log, since=started))
         runner.check()
+        if job.manifest["spec"].get("initContainers"):
+            with cancel.shielded():
+                # Imported here: it brings the exec stream along, which few jobs need in this stage.
+                from executor.stages.services import await_services
+            await_services(api, job, pod, journal, log)
     seconds = time.monotonic() - started
     node = pod["spec"].get("nodeName", "")
     journal.info("pod ready", seconds=round(seconds, 2), node=node)
@@ -87,6 +101,23 @@ def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:
         ) from refused
     os.unlink(intent)
     return pod
+
+
+def _open_gate(api: Api, job: Job, pod: dict[str, Any]) -> dict[str, Any]:
+    """Make the Secrets that the pod waits for, and let it be scheduled; they go when it goes."""
+    with cancel.shielded():
+        # Imported here: most jobs have none.
+        from executor.pod import secrets
+    try:
+        for secret in job.secrets:
+            api.create_secret(secrets.owned(secret, pod))
+        return api.patch_pod(job.pod, {"spec": {"schedulingGates": None}})
+    except ClusterRefused as refused:
+        raise PodRejected(
+            "The cluster refused the Secrets that the job's own image or services need.",
+            why=refused.why,
+            remedy=refused.remedy or "The operator of this runner must correct what the message names.",
+        ) from refused
 
 
 def _remedy_for_refusal(refused: ClusterRefused) -> str:
@@ -164,7 +195,7 @@ class _Waiting:
             self._image_fails_since = self._last = None
             return
         if found.final or self._image_failed_for_good(found):
-            raise _not_started(found)
+            raise _not_started(found, authors=self._authors(found))
         if self._last is None or found.what != self._last.what:
             self._log.say(f"waiting: {found.what}\n  {found.why}")
         self._last = found
@@ -175,6 +206,11 @@ class _Waiting:
             return False
         self._image_fails_since = self._image_fails_since or time.monotonic()
         return time.monotonic() - self._image_fails_since > _IMAGE_GRACE
+
+    def _authors(self, found: cause.Diagnosis) -> bool:
+        """Tell whether only the job's author can mend it: the name of an image that does not exist, for one."""
+        chosen = names.is_service(found.container) or (found.container == names.BUILD and self._job.authors_image)
+        return chosen and (found.category != "image" or cause.no_such_image(found.why))
 
     def timed_out(self, api: Api) -> DriverError:
         """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""
@@ -196,8 +232,9 @@ class _Waiting:
         return PodNotStarted(what, why=warnings, remedy="The operator must look at the tenant's nodes.")
 
 
-def _not_started(found: cause.Diagnosis) -> PodNotStarted:
-    return PodNotStarted(f"The job pod did not start. {found.what}", why=found.why, remedy=found.remedy)
+def _not_started(found: cause.Diagnosis, *, authors: bool = False) -> PodNotStarted:
+    error = OwnContainerFailed if authors else PodNotStarted
+    return error(f"The job pod did not start. {found.what}", why=found.why, remedy=found.remedy)
 
 
 @contextlib.contextmanager

@@ -8,13 +8,16 @@ RULES: tuple[dict[str, Any], ...] = (
     {
         "apiGroups": [""],
         "resources": ["pods"],
-        # create, get, watch: prepare; list: cleanup's search for the attempt's pods; delete: cleanup;
-        # patch: to keep the pod of a failed job for a while.
+        # create, get, watch: prepare; list: cleanup's search for the attempt's pods; delete: cleanup; patch: to keep
+        # the pod of a failed job for a while, and to open the scheduling gate of one whose Secrets have been made.
         "verbs": ["create", "get", "list", "watch", "patch", "delete"],
     },
     # The handshake of an exec is a GET, which API servers since Kubernetes 1.35 check as "create" too.
     {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
     # Why a pod does not start.
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+    # Those of one job: logins for its own images, variables of its services. `delete` is what OwnerReferences need on
+    # clusters that check them (OpenShift).
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
 )
-"""Not among them: Secrets. Pods name the tenant's Secrets, and the kubelet reads them."""
+"""Not among them: to read Secrets. Pods name them, and the kubelet reads them."""

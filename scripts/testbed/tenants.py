@@ -80,6 +80,19 @@ tools = "{layout.TOOLS_IMAGE}"
 cache_registry = "{layout.REGISTRY_IMAGE}"
 allowed = ["{layout.REGISTRY}/library/*"]
 pull_policy = "if-not-present"
+allowed_pull_policies = ["if-not-present", "always"]
+
+[services]
+allowed = ["{layout.REGISTRY}/library/*"]
+most = 2
+
+[resources.service]
+cpu_request = "50m"
+cpu_limit = "1"
+memory_request = "32Mi"
+memory_limit = "256Mi"
+ephemeral_storage_request = "16Mi"
+ephemeral_storage_limit = "256Mi"
 
 [resources.build]
 cpu_request = "500m"

@@ -311,7 +311,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def parse_request(self) -> bool:
         parsed = super().parse_request()
         if parsed:
-            for method in ("GET", "POST", "DELETE"):
+            for method in ("GET", "POST", "PATCH", "DELETE"):
                 setattr(self, f"do_{method}", self._respond)
         return parsed
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from executor.errors import JobRefused
-from executor.pod.image import BuildImage, choose_image
+from executor.pod.image import BuildImage, choose_image, registry_of
 from executor.runner.response import JobResponse
 from tests.support.tenants import tenant
 
@@ -72,7 +72,7 @@ def test_every_known_kaniko_becomes_the_pinned_one_and_the_author_is_told(image:
     ],
 )
 def test_an_allowed_image_is_used_as_it_is_with_its_own_shell(image: str, pattern: str) -> None:
-    assert choose(image, pattern) == BuildImage(name=image, shell="bash")
+    assert choose(image, pattern) == BuildImage(name=image, shell="bash", authors=True)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,63 @@ def test_any_other_image_is_refused_by_name_with_what_is_allowed(image: str, all
     assert "images.allowed" in refused.value.remedy
 
 
-def test_services_are_refused_by_name() -> None:
+class TestPullPolicy:
+    def choose(self, wanted: tuple[str, ...], **images: object) -> str:
+        job = replace(JOB, image="registry.example.com/tools:1", pull_policies=wanted)
+        return choose_image(job, tenant(images={"allowed": ["registry.example.com/*"], **images})).pull_policy
+
+    def test_without_one_it_is_the_tenants(self) -> None:
+        assert self.choose(()) == ""
+
+    def test_the_first_that_the_tenant_allows_counts(self) -> None:
+        allowed = {"allowed_pull_policies": ["if-not-present", "always"]}
+        assert self.choose(("never", "always", "if-not-present"), **allowed) == "always"
+
+    def test_the_tenants_own_is_always_allowed_where_it_lists_none(self) -> None:
+        assert self.choose(("if-not-present",)) == "if-not-present"
+
+    def test_another_is_refused_with_those_that_are_allowed(self) -> None:
+        with pytest.raises(JobRefused) as refused:
+            self.choose(("never", "sometimes"), allowed_pull_policies=["always", "if-not-present"])
+        assert "never, sometimes" in refused.value.what
+        assert refused.value.why == "Allowed: always, if-not-present."
+        assert "images.allowed_pull_policies" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "user:s3cret@registry.example.com/a/b",
+        "https://user:s3cret@registry.example.com/a",
+        "registry.example.com/$IMAGE",
+        "registry.example.com/UPPER",
+        "registry.example.com/a b",
+        "registry.example.com/a\nb",
+        "registry.example.com/" + "a" * 2000,
+        "a:",
+    ],
+)
+def test_a_name_that_no_image_can_have_is_refused_without_its_login(image: str) -> None:
     with pytest.raises(JobRefused) as refused:
-        choose_image(replace(JOB, services=("docker:dind", "postgres:16")), tenant())
-    assert "docker:dind, postgres:16" in refused.value.what
-    assert "services:" in refused.value.remedy
+        choose(image, "*")
+    assert "s3cret" not in str(refused.value)
+    assert "name" in refused.value.what
+
+
+def test_another_user_is_not_used_and_said() -> None:
+    (note,) = choose_image(replace(JOB, user="1001"), tenant()).notes
+    assert "image:kubernetes:user is not used" in note
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("debian:12", "docker.io"),
+        ("library/debian", "docker.io"),
+        ("registry.example.com/a/b:1", "registry.example.com"),
+        ("registry:5000/a", "registry:5000"),
+        ("localhost/a", "localhost"),
+    ],
+)
+def test_the_registry_of_an_image_is_known(image: str, registry: str) -> None:
+    assert registry_of(image) == registry

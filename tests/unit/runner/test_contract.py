@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from executor import errors
-from executor.errors import ClusterRefused, ContractBroken, DriverError, JobRefused
+from executor.errors import ClusterRefused, ContractBroken, DriverError, JobRefused, OwnContainerFailed
 from executor.runner.contract import Contract, job_file_path, required
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_runner_without_a_code_file_gets_the_code_all_the_same(given: dict[str
 @pytest.mark.parametrize("error", ERRORS)
 def test_only_what_a_job_could_change_is_the_jobs_failure(error: type[DriverError]) -> None:
     made = error("what", status=403) if issubclass(error, ClusterRefused) else error("what")
-    assert contract().failed(made) == (43 if error is JobRefused else 44)
+    assert contract().failed(made) == (43 if error in {JobRefused, OwnContainerFailed} else 44)
 
 
 def test_an_error_reads_what_why_and_remedy_in_that_order() -> None:

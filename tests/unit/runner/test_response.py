@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor.errors import ContractBroken
-from executor.runner.response import JobResponse, RegistryLogin, read_job_response
+from executor.runner.response import JobResponse, RegistryLogin, Service, Variable, read_job_response
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,15 +77,20 @@ def test_a_full_response_is_read_and_user_variables_change_nothing(tmp_path: Pat
         sha="0123456789012345678901234567890123456789",
         protected=True,
         image="gcr.io/kaniko-project/executor:debug",
-        services=("docker:dind", "postgres"),
+        pull_policies=("always",),
+        services=(Service(name="docker:dind", aliases=("docker",)), Service(name="postgres")),
         logins=(RegistryLogin(url="registry.example.com", username="gitlab-ci-token", password="s3cret"),),
         trace_sections=True,
+        variables=(
+            Variable(key="CI_PROJECT_ID", value="666", public=True),
+            Variable(key="CI_JOB_IMAGE", value="evil", public=True),
+        ),
     )
 
 
 def test_an_id_is_all_that_a_job_must_have(tmp_path: Path) -> None:
     job = read(tmp_path, {"id": 1})
-    assert (job.id, job.timeout, job.project_id, job.image, job.services, job.logins) == (1, 3600, 0, "", (), ())
+    assert (job.id, job.timeout, job.project_id, job.image, job.services, job.logins) == (1, 7200, 0, "", (), ())
 
 
 @pytest.mark.parametrize("key", sorted(FULL.keys() - {"id"}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from executor import __version__
 from executor.errors import CredentialsInvalid, JobRefused, SettingsInvalid
 from executor.job import Job, Limits
-from executor.runner.response import JobResponse, RegistryLogin
+from executor.runner.response import JobResponse, RegistryLogin, Service, Variable
 from executor.settings.load import Settings
 from executor.settings.model import Driver, Log
 from executor.stages.config import answer, resolve
@@ -160,7 +160,58 @@ def test_what_the_tenant_does_not_allow_is_refused(resolver: Resolver) -> None:
     with pytest.raises(JobRefused):
         resolver.resolve(replace(RESPONSE, image="debian:12"))
     with pytest.raises(JobRefused):
-        resolver.resolve(replace(RESPONSE, services=("docker:dind",)))
+        resolver.resolve(replace(RESPONSE, services=(Service(name="docker:dind"),)))
+
+
+PRIVATE_IMAGE = replace(RESPONSE, image="registry.example.com/tools:1")
+ALLOWED = {"images": {"allowed": ["registry.example.com/*"]}}
+
+
+class TestSecretsOfAJob:
+    def test_the_usual_job_has_none_and_no_gate(self, resolver: Resolver) -> None:
+        job = resolver.resolve()
+        assert job.secrets == ()
+        assert "schedulingGates" not in job.manifest["spec"]
+
+    def test_an_image_behind_a_login_is_pulled_with_the_login_of_its_registry_alone(self, resolver: Resolver) -> None:
+        job = resolver.resolve(PRIVATE_IMAGE, **ALLOWED)
+        (secret,) = job.secrets
+        assert secret["metadata"]["name"] == f"{job.pod}-pull"
+        assert secret["type"] == "kubernetes.io/dockerconfigjson"
+        auths = json.loads(b64decode(secret["data"][".dockerconfigjson"]))["auths"]
+        assert list(auths) == ["registry.example.com"]
+        assert job.manifest["spec"]["imagePullSecrets"] == [{"name": f"{job.pod}-pull"}]
+        assert job.manifest["spec"]["schedulingGates"] == [{"name": "kaniko-driver/secrets"}]
+
+    def test_the_variable_docker_auth_config_wins(self, resolver: Resolver) -> None:
+        text = json.dumps({"auths": {"registry.example.com": {"auth": "other"}}})
+        variables = (Variable(key="DOCKER_AUTH_CONFIG", value="{"), Variable(key="DOCKER_AUTH_CONFIG", value=text))
+        (secret,) = resolver.resolve(replace(PRIVATE_IMAGE, variables=variables), **ALLOWED).secrets
+        assert json.loads(b64decode(secret["data"][".dockerconfigjson"]))["auths"] == {
+            "registry.example.com": {"auth": "other"}
+        }
+
+    def test_an_image_without_a_login_needs_none(self, resolver: Resolver) -> None:
+        job = resolver.resolve(replace(PRIVATE_IMAGE, logins=()), **ALLOWED)
+        assert job.secrets == ()
+
+    def test_docker_hubs_login_is_found_under_its_old_name(self, resolver: Resolver) -> None:
+        login = RegistryLogin(url="https://index.docker.io/v1/", username="u", password="p")
+        job = resolver.resolve(
+            replace(RESPONSE, image="debian:12", logins=(login,)), images={"allowed": ["debian:*"]}, registry={}
+        )
+        assert [secret["type"] for secret in job.secrets] == ["kubernetes.io/dockerconfigjson"]
+
+    def test_nothing_of_them_is_in_the_manifest(self, resolver: Resolver) -> None:
+        service = Service(name="postgres:16", variables=(Variable(key="POSTGRES_PASSWORD", value="s3cret-of-db"),))
+        job = resolver.resolve(
+            replace(PRIVATE_IMAGE, services=(service,)), **ALLOWED, services={"allowed": ["postgres:*"]}
+        )
+        manifest = json.dumps(job.manifest)
+        for secret in job.secrets:
+            assert secret["metadata"]["labels"] == job.manifest["metadata"]["labels"]
+        assert "s3cret" not in manifest
+        assert b64decode(job.secrets[-1]["data"]["POSTGRES_PASSWORD"]) == b"s3cret-of-db"
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff s3cret"])

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor.errors import Cancelled, ClusterRefused, ClusterUnreachable, PodNotStarted, PodRejected, RunnerGone
+from executor.errors import (
+    Cancelled,
+    ClusterRefused,
+    ClusterUnreachable,
+    OwnContainerFailed,
+    PodNotStarted,
+    PodRejected,
+    RunnerGone,
+)
 from executor.journal import Journal
 from executor.stages import prepare as stage
 from executor.stages.joblog import JobLog
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from executor.job import Connection, Job
     from tests.support.api_server import ApiServer, Exchange
 
+SERVICE = {"name": "svc-0", "image": "postgres:16"}
 UNSCHEDULED = [
     {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available: 2 Insufficient cpu."},
 ]
@@ -35,6 +44,9 @@ class Cluster:
         self.server = server
         self.states: list[dict[str, Any]] = []
         self.seen = pod_state(node="")
+        self.secrets: list[dict[str, Any]] = []
+        self.refuses_secrets = False
+        self.patches: list[dict[str, Any]] = []
         self.created = False
         self.deleted = False
         self.on_create: Callable[[Exchange], None] | None = None
@@ -42,7 +54,13 @@ class Cluster:
         server.answers = [self.answer]
 
     def answer(self, exchange: Exchange) -> None:
-        if exchange.method == "POST":
+        if exchange.path.endswith("/secrets"):
+            self.secrets.append(exchange.body)
+            exchange.refuse(403, "no right", "Forbidden") if self.refuses_secrets else exchange.json(201, {})
+        elif exchange.method == "PATCH":
+            self.patches.append(exchange.body)
+            exchange.json(200, self.seen)
+        elif exchange.method == "POST":
             if self.on_create is not None:
                 self.on_create(exchange)
             else:
@@ -329,3 +347,119 @@ def test_a_cancel_deletes_what_was_created(prepare: Stage, cluster: Cluster, mon
     with pytest.raises(Cancelled):
         prepare.run()
     assert cluster.deleted
+
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{POD}-pull", "namespace": "tenant-a"}}
+
+
+class TestSecrets:
+    def test_they_are_made_for_the_pod_before_it_may_be_scheduled(self, cluster: Cluster, prepare: Stage) -> None:
+        cluster.seen["metadata"]["uid"] = "u-1"
+        cluster.states = [pod_state(READY)]
+        assert prepare.run(secrets=(SECRET,)) == 0
+        (secret,) = cluster.secrets
+        assert secret["metadata"]["ownerReferences"] == [{"apiVersion": "v1", "kind": "Pod", "name": POD, "uid": "u-1"}]
+        assert cluster.patches == [{"spec": {"schedulingGates": None}}]
+        asked = [(exchange.method, exchange.path.rsplit("/", 1)[-1]) for exchange in cluster.server.exchanges]
+        assert asked[:3] == [("POST", "pods"), ("POST", "secrets"), ("PATCH", POD)]
+
+    def test_a_job_without_any_asks_nothing_more(self, cluster: Cluster, prepare: Stage) -> None:
+        cluster.states = [pod_state(READY)]
+        prepare.run()
+        assert [exchange.method for exchange in cluster.server.exchanges] == ["POST", "GET"]
+
+    def test_without_the_right_to_make_them_the_pod_goes_and_the_right_is_named(
+        self, cluster: Cluster, prepare: Stage
+    ) -> None:
+        cluster.seen["metadata"]["uid"] = "u-1"
+        cluster.refuses_secrets = True
+        with pytest.raises(PodRejected) as rejected:
+            prepare.run(secrets=(SECRET,))
+        assert "Secrets" in rejected.value.what
+        assert "no right" in rejected.value.why
+        assert cluster.deleted
+
+    def test_the_gate_is_no_news_for_the_author(self, cluster: Cluster, prepare: Stage) -> None:
+        gated = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "x"}]
+        cluster.seen = pod_state(node="", conditions=gated)
+        cluster.seen["metadata"]["uid"] = "u-1"
+        cluster.states = [pod_state(READY)]
+        prepare.run(secrets=(SECRET,))
+        assert "waiting" not in prepare.said
+
+
+def service_state(state: dict[str, Any], *, restarts: int = 0, last: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "initContainerStatuses": [{**SERVICE, "state": state, "restartCount": restarts, "lastState": last or {}}],
+    }
+
+
+CRASHED = {"terminated": {"exitCode": 3, "reason": "Error", "message": "no password given\n"}}
+BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+WITH_SERVICE = {"metadata": {"name": POD}, "spec": {"containers": [], "initContainers": [{"name": "svc-0"}]}}
+
+
+class TestServices:
+    def test_one_that_runs_is_not_mentioned(self, cluster: Cluster, prepare: Stage) -> None:
+        cluster.states = [pod_state(READY, **service_state(RUNNING))]
+        assert prepare.run(manifest=WITH_SERVICE) == 0
+        assert "service" not in prepare.said
+
+    def test_one_that_ended_is_a_warning_with_its_last_words(self, cluster: Cluster, prepare: Stage) -> None:
+        cluster.states = [pod_state(READY, **service_state(BACK_OFF, restarts=1, last=CRASHED))]
+        assert prepare.run(manifest=WITH_SERVICE) == 0
+        assert "the service postgres:16 does not stay up" in prepare.said
+        assert "exit code 3 (Error)" in prepare.said
+        assert "no password given" in prepare.said
+
+    def test_one_that_lets_no_pod_start_is_the_authors_to_mend(self, cluster: Cluster, prepare: Stage) -> None:
+        cluster.states = [
+            pod_state({}, **service_state(CRASHED)),
+            pod_state({}, **service_state(BACK_OFF, restarts=1, last=CRASHED)),
+            pod_state({}, **service_state(BACK_OFF, restarts=2, last=CRASHED)),
+        ]
+        with pytest.raises(OwnContainerFailed) as failed:
+            prepare.run(manifest=WITH_SERVICE)
+        assert "postgres:16 ended again and again" in failed.value.what
+        assert "no password given" in failed.value.why
+        assert cluster.deleted
+
+    @pytest.mark.parametrize(
+        ("message", "error"),
+        [
+            ('failed to resolve reference "postgres:16": not found', OwnContainerFailed),
+            ("dial tcp 10.0.0.1:443: connect: connection refused", PodNotStarted),
+        ],
+    )
+    def test_a_missing_image_is_the_authors_and_a_broken_registry_is_not(
+        self,
+        cluster: Cluster,
+        prepare: Stage,
+        monkeypatch: pytest.MonkeyPatch,
+        message: str,
+        error: type[PodNotStarted],
+    ) -> None:
+        monkeypatch.setattr(stage, "_IMAGE_GRACE", -1.0)
+        pulling = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
+        cluster.states = [pod_state({}, **service_state(pulling))]
+        with pytest.raises(PodNotStarted) as failed:
+            prepare.run(manifest=WITH_SERVICE)
+        assert type(failed.value) is error
+        assert "postgres:16" in failed.value.what
+        assert message in failed.value.why
+
+    @pytest.mark.parametrize(("authors", "error"), [(True, OwnContainerFailed), (False, PodNotStarted)])
+    def test_so_is_a_missing_build_image_that_the_job_named(
+        self,
+        cluster: Cluster,
+        prepare: Stage,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        authors: bool,
+        error: type[PodNotStarted],
+    ) -> None:
+        monkeypatch.setattr(stage, "_IMAGE_GRACE", -1.0)
+        cluster.states = [pod_state(PULLING)]
+        with pytest.raises(PodNotStarted) as failed:
+            prepare.run(authors_image=authors)
+        assert type(failed.value) is error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor import errors
-from executor.errors import Cancelled, ClusterRefused, DriverError, JobRefused, RunnerGone
+from executor.errors import Cancelled, ClusterRefused, DriverError, JobRefused, OwnContainerFailed, RunnerGone
 from executor.stages.stage import carry_out
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_every_error_has_its_words_its_code_and_its_line(
 ) -> None:
     more = {"status": 403} if issubclass(error, ClusterRefused) else {}
     done = ends(tmp_path, capfd, error("What happened.", why="Why.", remedy="Do this.", **more))
-    assert done.code == (43 if error is JobRefused else 44)
+    assert done.code == (43 if error in {JobRefused, OwnContainerFailed} else 44)
     assert done.out == "kaniko-driver: What happened.\n  Why.\n  Do this.\n"
     assert done.err == ""
     (line,) = done.journal

@@ -61,7 +61,12 @@ def test_two_tenants_share_no_object() -> None:
 class TestRights:
     def test_the_driver_works_with_pods_and_nothing_else(self) -> None:
         rules = OBJECTS["Role", "kaniko-driver"]["rules"]
-        assert {resource for rule in rules for resource in rule["resources"]} == {"pods", "pods/exec", "events"}
+        assert {resource for rule in rules for resource in rule["resources"]} == {
+            "pods",
+            "pods/exec",
+            "events",
+            "secrets",
+        }
         assert "*" not in json.dumps(rules)
         assert all(rule["apiGroups"] == [""] for rule in rules)
 

@@ -1,0 +1,74 @@
+"""The part of prepare that only jobs with `services:` have: wait until they listen, and tell of those that failed.
+
+A service that does not come up is a warning and no failure, as with GitLab's own executors: the script may not need it
+yet, or says itself what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from executor.cluster import credentials
+from executor.cluster.stream import STDOUT, ExecStream
+from executor.diagnosis import cause
+from executor.errors import ClusterRefused, ClusterUnreachable
+from executor.pod import names, programs
+from executor.stages import cancel
+
+if TYPE_CHECKING:
+    from executor.cluster.api import Api
+    from executor.job import Job
+    from executor.journal import Journal
+    from executor.stages.joblog import JobLog
+
+_HEALTHY_WITHIN = 30
+"""Seconds; `wait_for_services_timeout` of GitLab's Docker executor."""
+_CONNECTION_SLACK = 15
+
+
+def await_services(api: Api, job: Job, pod: dict[str, Any], journal: Journal, log: JobLog) -> None:
+    """Wait for every port that a service names in HEALTHCHECK_TCP_PORT, and say which services are in trouble."""
+    deaf = _deaf(job, journal) if job.health_ports else []
+    if deaf:
+        # Their states may be older than the wait was.
+        pod = api.get_pod(job.pod) or pod
+    for image in deaf:
+        log.say(
+            f"warning: the service {image} does not listen on port {job.health_ports[image]} after "
+            f"{_HEALTHY_WITHIN} s (HEALTHCHECK_TCP_PORT); the job goes on without waiting for it"
+        )
+    for status in cause.failed_services(pod):
+        log.say(f"warning: the service {status.get('image', '')} does not stay up\n{cause.last_words(status)}")
+
+
+def _deaf(job: Job, journal: Journal) -> list[str]:
+    """Return the images of services whose port nobody could connect to in time."""
+    ports = sorted(set(job.health_ports.values()))
+    answer = b""
+    runner = cancel.Runner()
+    end = time.monotonic() + _HEALTHY_WITHIN + _CONNECTION_SLACK
+    try:
+        stream = ExecStream(
+            job.connection,
+            credentials.tls_context(job.connection),
+            pod=job.pod,
+            container=names.HELPER,
+            command=programs.health_check_command(ports, _HEALTHY_WITHIN),
+        )
+        try:
+            while time.monotonic() < end:
+                runner.check()
+                try:
+                    frame = stream.receive(1.0)
+                except TimeoutError:
+                    continue
+                if frame is None:
+                    break
+                answer += bytes(frame[1]) if frame[0] == STDOUT else b""
+        finally:
+            stream.close()
+    except (ClusterUnreachable, ClusterRefused) as error:
+        journal.warning("the services' ports could not be tried", reason=str(error))
+    heard = {int(line) for line in answer.split() if line.isdigit()}
+    return [image for image, port in job.health_ports.items() if port not in heard]

@@ -1,0 +1,116 @@
+"""`services:` of a job run beside its build, under their names, and what is wrong with one is said in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from testbed import api, ci, layout
+from testbed.joblog import plain
+from testbed.jobs import Image, JobSpec, Variable
+from testbed.wait import wait_for
+
+if TYPE_CHECKING:
+    from .conftest import Author
+
+BUSYBOX = f"{layout.REGISTRY}/library/busybox:1"
+SECRET = "open-sesame-for-services"
+SERVE = 'sleep 2; mkdir /www; echo "$GREETING for $CI_JOB_ID" > /www/index.html; exec httpd -f -p 8080 -h /www'
+
+
+def service(*command: str, image: str = BUSYBOX, alias: str = "", **variables: str) -> Image:
+    """A service that runs a command of a shell."""
+    return Image(
+        image,
+        alias=alias,
+        entrypoint=("sh", "-c"),
+        command=command,
+        variables=tuple(Variable(key, value) for key, value in variables.items()),
+    )
+
+
+def test_a_service_is_reached_by_its_names_and_gets_its_variables(author: Author) -> None:
+    web = service(SERVE, alias="web, www.internal", GREETING="hello $PASSWORD", HEALTHCHECK_TCP_PORT="8080")
+    job = author.submits(
+        JobSpec(
+            author.tenant.name,
+            script=(
+                "for host in web www.internal 10.77.0.1-library-busybox; do wget -q -O - http://$host:8080/; done",
+                'ls "$CI_PROJECT_DIR"',
+            ),
+            services=(web,),
+            variables=(Variable("PASSWORD", SECRET, public=False),),
+        )
+    )
+    result = job.wait()
+    log = plain(result.trace)
+    assert result.state == "success", log
+    assert log.count(f"hello {SECRET} for {job.ident}\n") == 3, log
+    assert "warning" not in log
+
+
+def test_no_variable_of_a_service_stands_in_the_pod_and_its_secret_goes_with_it(author: Author) -> None:
+    job = author.submits(
+        JobSpec(
+            author.tenant.name,
+            script=('echo at" "work', "sleep 5"),
+            services=(service("sleep 600", GREETING="$PASSWORD"),),
+            variables=(Variable("PASSWORD", SECRET, public=False),),
+        )
+    )
+    job.wait_for("at work")
+    (pod,) = ci.job_pods(author.tenant, job.ident)
+    assert SECRET not in str(pod)
+    name = f"{pod['metadata']['name']}-svc-0"
+    secret = api.get("Secret", name, author.tenant.name)
+    assert secret is not None
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+    assert job.wait().state == "success"
+    wait_for("the end of the Secret", lambda: api.get("Secret", name, author.tenant.name) is None, 60)
+
+
+def test_a_service_that_ends_at_once_is_told_with_its_last_words(author: Author) -> None:
+    job = author.submits(
+        JobSpec(author.tenant.name, script=("echo never",), services=(service("echo no password given >&2; exit 3"),))
+    )
+    log = plain(job.wait().trace)
+    assert BUSYBOX in log
+    assert "exit code 3" in log
+    assert "no password given" in log
+
+
+def test_a_service_that_ends_later_does_not_end_the_job(author: Author) -> None:
+    job = author.submits(
+        JobSpec(author.tenant.name, script=("sleep 6", "echo done"), services=(service("sleep 4; exit 3"),))
+    )
+    result = job.wait()
+    assert result.state == "success", plain(result.trace)
+
+
+def test_a_service_whose_image_does_not_exist_is_the_authors_to_mend(author: Author) -> None:
+    missing = f"{layout.REGISTRY}/library/nowhere:1"
+    job = author.submits(
+        JobSpec(author.tenant.name, script=("echo never",), services=(service("true", image=missing),))
+    )
+    result = job.wait()
+    log = plain(result.trace)
+    assert (result.state, result.failure_reason) == ("failed", "script_failure"), log
+    assert missing in log
+    assert "not found" in log
+    assert log.count("The job pod did not start") == 1, log
+
+
+def test_one_that_does_not_listen_is_a_warning(author: Author) -> None:
+    deaf = service("sleep 600", HEALTHCHECK_TCP_PORT="5432")
+    job = author.submits(JobSpec(author.tenant.name, script=("echo done",), services=(deaf,)))
+    result = job.wait()
+    log = plain(result.trace)
+    assert result.state == "success", log
+    assert "does not listen on port 5432" in log
+
+
+def test_what_the_tenant_does_not_allow_is_refused_in_words(author: Author) -> None:
+    job = author.submits(JobSpec(author.tenant.name, script=("echo never",), services=(Image("postgres:16"),)))
+    result = job.wait()
+    log = plain(result.trace)
+    assert (result.state, result.failure_reason) == ("failed", "script_failure"), log
+    assert "postgres:16 is not among those that tenant-a allows" in log
