@@ -55,14 +55,16 @@ def driver_section(coordinator: Coordinator, tenant: Tenant, *, settings: Path =
 
 
 @contextmanager
-def at_work(folder: Path, *, port: int = 0, tenants: Sequence[Tenant] = layout.TENANTS) -> Iterator[Ci]:
+def at_work(
+    folder: Path, *, port: int = 0, tenants: Sequence[Tenant] = layout.TENANTS, settings: Path = layout.DRIVER
+) -> Iterator[Ci]:
     """Run the coordinator and the runner for the block; logs, artifacts and repositories are in `folder`."""
     names = [tenant.name for tenant in tenants]
     repositories = folder / "repositories"
     with Coordinator(
         layout.HOST_ADDRESS, port=port, folder=folder / "jobs", repositories=repositories, tenants=names
     ) as coordinator:
-        sections = [driver_section(coordinator, tenant) for tenant in tenants]
+        sections = [driver_section(coordinator, tenant, settings=settings) for tenant in tenants]
         with Runner(programs.RUNNER.path, folder / "runner", url=coordinator.url, sections=sections) as runner:
             yield Ci(coordinator, runner)
 

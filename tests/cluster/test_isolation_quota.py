@@ -1,0 +1,107 @@
+"""A tenant whose quota is full: jobs wait their turn, or say at once what is full."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import api, ci, layout
+from testbed.gitserver import commit
+from testbed.joblog import plain
+from testbed.jobs import JobSpec
+from testbed.wait import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import Author
+
+TENANT = layout.TENANTS[0]
+QUOTA = "room-for-two"
+
+
+@pytest.fixture
+def _room_for_two() -> Iterator[None]:
+    """Tenant-a may have two pods at once."""
+    wanted = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": QUOTA, "namespace": TENANT.name},
+        "spec": {"hard": {"pods": "2"}},
+    }
+    api.apply(wanted)
+    counted = lambda: ((api.get("ResourceQuota", QUOTA, TENANT.name) or {}).get("status") or {}).get("used")  # noqa: E731
+    wait_for("the quota to be counted", counted, 30)
+    yield
+    api.request("DELETE", api.path_of("ResourceQuota", QUOTA, TENANT.name))
+
+
+@pytest.mark.usefixtures("_room_for_two")
+def test_five_jobs_share_room_for_two_and_all_succeed(author: Author) -> None:
+    jobs = [author.starts("echo at work; sleep 3") for _ in range(5)]
+    results = [job.wait() for job in jobs]
+    logs = [plain(result.trace) for result in results]
+    assert [result.state for result in results] == ["success"] * 5, "\n".join(logs)
+    waited = [log for log in logs if f"waiting for room: quota {QUOTA}: used pods 2 of 2" in log]
+    assert len(waited) == 3
+    # Said once, and not again while nothing changes.
+    assert all(log.count("waiting for room") == 1 for log in waited), waited
+    refused = [entry for entry in creates_of(TENANT.name) if entry["responseStatus"]["code"] == 403]
+    assert len(refused) <= 15, f"{len(refused)} refused creates of three jobs that waited"
+
+
+def creates_of(namespace: str) -> list[dict[str, dict[str, int]]]:
+    """The tenant's creates of pods that the API server has seen since it was started."""
+    entries = (json.loads(line) for line in layout.AUDIT_LOG.read_text().splitlines())
+    return [
+        entry
+        for entry in entries
+        if entry["verb"] == "create"
+        and entry.get("objectRef", {}).get("resource") == "pods"
+        and entry["objectRef"].get("namespace") == namespace
+        and not entry["objectRef"].get("subresource")
+    ]
+
+
+@pytest.mark.usefixtures("_room_for_two")
+def test_a_job_that_is_cancelled_while_it_waits_ends_and_never_gets_a_pod(author: Author) -> None:
+    busy = [author.starts("echo at work; sleep 300") for _ in range(2)]
+    for job in busy:
+        job.wait_for("at work; sleep")
+    waiting = author.starts("echo never")
+    waiting.wait_for("waiting for room")
+    waiting.abort()
+    assert waiting.wait().state == "canceled"
+    for job in busy:
+        job.abort()
+    for job in busy:
+        job.wait()
+    assert not ci.job_pods(TENANT, waiting.ident)
+
+
+@pytest.mark.usefixtures("_room_for_two")
+def test_a_tenant_that_does_not_wait_is_told_which_quota_is_full(tmp_path: Path, author: Author) -> None:
+    busy = [author.starts("echo at work; sleep 300") for _ in range(2)]
+    for job in busy:
+        job.wait_for("at work; sleep")
+    settings = tmp_path / "settings"
+    shutil.copytree(layout.DRIVER, settings, ignore=shutil.ignore_patterns("*.jsonl*"))
+    file = settings / "tenants" / f"{TENANT.name}.toml"
+    # A copy may hold the table already: one key in front of its other ones.
+    text = file.read_text()
+    line = '[capacity]\nwhen_full = "fail"\n'
+    file.write_text(text.replace("[capacity]\n", line) if "[capacity]\n" in text else text + line)
+    with ci.at_work(tmp_path, tenants=[TENANT], settings=settings) as impatient:
+        (tmp_path / "own").mkdir()
+        commit(impatient.coordinator.repository("group/impatient"), tmp_path / "own")
+        job = impatient.coordinator.submit(ci.in_project(JobSpec(TENANT.name, script=("true",)), "group/impatient"))
+        result = job.wait()
+    for one in busy:
+        one.abort()
+        one.wait()
+    assert (result.state, result.failure_reason) == ("failed", "runner_system_failure")
+    assert f"There was no room for the job pod: quota {QUOTA}: used pods 2 of 2." in plain(result.trace)
