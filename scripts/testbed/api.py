@@ -99,3 +99,15 @@ def items(kind: str, namespace: str = "") -> list[dict[str, Any]]:
     """Return all objects of a kind, in one namespace or in all."""
     found: list[dict[str, Any]] = request("GET", path_of(kind, namespace=namespace))["items"]
     return found
+
+
+def account_token(account: str, namespace: str, seconds: int) -> str:
+    """Return a new token of a service account, valid for so many seconds."""
+    path = f"{path_of('ServiceAccount', account, namespace)}/token"
+    body = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": seconds},
+    }
+    token: str = request("POST", path, body)["status"]["token"]
+    return token

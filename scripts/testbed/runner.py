@@ -88,24 +88,24 @@ def custom(tenant: str, token: str, *, driver: Path, settings: Path, cache: S3Lo
     return Section(tenant, token, "custom", {"custom": stages, **_cache(tenant, cache)})
 
 
-def builtin(tenant: layout.Tenant, token: str, *, cache: S3Login | None = None) -> Section:
-    """The same tenant served by the runner's built-in Kubernetes executor, to compare with."""
+def builtin(name: str, token: str, *, namespace: str, access: str, options: Mapping[str, Any]) -> Section:
+    """The runner's built-in Kubernetes executor on the same cluster, with the same images, to compare with.
+
+    `access` is a service account's token; `options` are further keys of `[runners.kubernetes]`.
+    """
     kubernetes = {
         "host": layout.API_URL,
-        "cert_file": str(layout.PKI / "admin.crt"),
-        "key_file": str(layout.PKI / "admin.key"),
         "ca_file": str(layout.PKI / "ca.crt"),
-        "namespace": tenant.name,
+        "bearer_token": access,
+        "namespace": namespace,
         "image": layout.KANIKO_IMAGE,
         "helper_image": layout.HELPER_IMAGE,
         "pull_policy": "if-not-present",
         "service_account": "default",
         "automount_service_account_token": False,
-        "node_selector": {"tenant": tenant.node_label},
+        **options,
     }
-    return Section(
-        f"{tenant.name}-builtin", token, "kubernetes", {"kubernetes": kubernetes, **_cache(tenant.name, cache)}
-    )
+    return Section(name, token, "kubernetes", {"kubernetes": kubernetes})
 
 
 class Runner:
@@ -190,7 +190,7 @@ class Runner:
 
 def configuration(url: str, sections: Sequence[Section]) -> str:
     """The text of config.toml."""
-    return _toml(
+    return toml(
         {
             "concurrent": JOBS_PER_TENANT * len(sections),
             "check_interval": 1,
@@ -216,15 +216,16 @@ def _cache(tenant: str, login: S3Login | None) -> dict[str, Any]:
     return {"cache": {"Type": "s3", "Path": tenant, "Shared": False, "s3": s3}}
 
 
-def _toml(table: Mapping[str, Any], path: str = "") -> str:
-    """Write a table: first its own keys, then the tables below it. JSON's strings, numbers and lists are TOML's too."""
+def toml(table: Mapping[str, Any], path: str = "") -> str:
+    """Write a table as TOML: its own keys, then the tables below. JSON's strings, numbers and lists are TOML's too."""
     own, below = [], []
     for key, value in table.items():
-        name = f"{path}.{key}" if path else key
+        bare = key if key.replace("-", "").replace("_", "").isalnum() else json.dumps(key)
+        name = f"{path}.{bare}" if path else bare
         if isinstance(value, dict):
-            below.append(f"\n[{name}]\n{_toml(value, name)}")
+            below.append(f"\n[{name}]\n{toml(value, name)}")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            below += [f"\n[[{name}]]\n{_toml(item, name)}" for item in value]
+            below += [f"\n[[{name}]]\n{toml(item, name)}" for item in value]
         else:
-            own.append(f"{key} = {json.dumps(value)}\n")
+            own.append(f"{bare} = {json.dumps(value)}\n")
     return "".join(own + below)

@@ -158,7 +158,8 @@ def set_up(tenant: Tenant) -> None:
     # Pods name no account of their own: the namespace's default one has to be there first.
     account = f"default service account of {tenant.name}"
     wait_for(account, lambda: api.get("ServiceAccount", "default", tenant.name), 30)
-    pki.write_private(tenant.kubeconfig, kubeconfig(_token(tenant), tenant))
+    token = api.account_token(ACCOUNT, tenant.name, TOKEN_LIFE)
+    pki.write_private(tenant.kubeconfig, kubeconfig(token, tenant))
     pki.write_private(layout.DRIVER / "driver.toml", DRIVER_SETTINGS)
     pki.write_private(layout.DRIVER / "tenants" / f"{tenant.name}.toml", settings(tenant))
     _mark(tenant).set()
@@ -173,10 +174,3 @@ def kubeconfig(token: str, tenant: Tenant) -> str:
         credentials={"token": token},
         namespace=tenant.name,
     )
-
-
-def _token(tenant: Tenant) -> str:
-    path = f"{api.path_of('ServiceAccount', ACCOUNT, tenant.name)}/token"
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": TOKEN_LIFE}}
-    token: str = api.request("POST", path, body)["status"]["token"]
-    return token

@@ -45,8 +45,12 @@ def test_every_tenant_has_room_for_its_jobs() -> None:
     assert parsed(*sections)["concurrent"] == 40
 
 
-def test_the_builtin_executor_runs_in_the_same_namespace_on_the_same_nodes() -> None:
-    (runner,) = tomllib.loads(configuration(URL, [builtin(layout.TENANTS[0], "glrt-a")]))["runners"]
+def test_the_builtin_executor_has_its_own_namespace_and_account_and_the_same_images() -> None:
+    options = {"node_selector": {"example.com/tenant": "a"}}
+    section = builtin("builtin", "glrt-a", namespace="apart", access="s3cret", options=options)
+    (runner,) = tomllib.loads(configuration(URL, [section]))["runners"]
     assert runner["executor"] == "kubernetes"
-    assert runner["kubernetes"]["namespace"] == "tenant-a"
-    assert runner["kubernetes"]["node_selector"] == {"tenant": "a"}
+    kubernetes = runner["kubernetes"]
+    assert (kubernetes["namespace"], kubernetes["bearer_token"]) == ("apart", "s3cret")
+    assert (kubernetes["image"], kubernetes["helper_image"]) == (layout.KANIKO_IMAGE, layout.HELPER_IMAGE)
+    assert kubernetes["node_selector"] == {"example.com/tenant": "a"}
