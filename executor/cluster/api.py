@@ -108,6 +108,10 @@ class Api:
         """Create a Secret; one of this name that is there already is ours from an earlier try, for names are random."""
         self._tried(lambda: self._unless(_CONFLICT, "POST", self._path("secrets"), body=secret))
 
+    def delete_secret(self, name: str) -> bool:
+        """Delete a Secret; false when there was none."""
+        return self._tried(lambda: self._unless_absent("DELETE", self._path("secrets", name))) is not None
+
     def patch_pod(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Change some fields of a pod by a JSON merge patch (RFC 7386: null removes one), and return the pod."""
         return self._tried(lambda: self._json("PATCH", self._pods(name), body=changes))

@@ -65,7 +65,12 @@ class Used:
     misses: int | None
 
 
-Control = Started | Beat | Failed | Used | Exited
+@dataclass(frozen=True)
+class Held:
+    """The container has forgotten its secrets and will stay as long as it was told to."""
+
+
+Control = Started | Beat | Failed | Used | Exited | Held
 
 
 class ControlLines:
@@ -98,7 +103,7 @@ def _parse(line: bytes) -> Control | None:
     return None
 
 
-_WORDS: dict[bytes, Control] = {b"started": Started(), b"beat": Beat()}
+_WORDS: dict[bytes, Control] = {b"started": Started(), b"beat": Beat(), b"held": Held()}
 _USED_FIELDS = ("cpu", "programs", "disk", "builds", "hits", "misses")
 
 

@@ -71,6 +71,11 @@ def health_check_command(ports: Iterable[int], seconds: int) -> list[str]:
     return [busybox, "sh", "-c", f'for port in {words}; do {{ {check} && echo "$port"; }} & done; wait']
 
 
+def hold_command(*, seconds: int) -> list[str]:
+    """Scrub the pod of logins and scripts, and keep its first processes alive for so long, scripts or none."""
+    return [*_SUPERVISOR, "hold", str(seconds)]
+
+
 def _read(name: str) -> str:
     # Imported here: of the stages only `config` reads package files.
     from importlib.resources import files

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from executor.cluster.api import Api
 from executor.errors import DriverError
 from executor.pod import names
+from executor.stages import keeping
 
 if TYPE_CHECKING:
     from executor.job import Job
@@ -24,8 +25,15 @@ _LANDING_SECONDS = 5.0
 """How long a create that was in flight when `prepare` was killed may take to appear."""
 
 
-def cleanup(job: Job, journal: Journal, *, intent: str) -> int:
-    """Carry out the stage; `intent` is the mark that `prepare` leaves while a create is in flight."""
+def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str) -> int:
+    """Carry out the stage.
+
+    Args:
+        job: as `config` resolved it.
+        journal: operator log.
+        intent: path of the mark that `prepare` leaves while a create is in flight.
+        keep_mark: path of the mark that `run` leaves when the pod of a failed job is to be kept.
+    """
     try:
         api = Api(
             job.connection,
@@ -33,15 +41,29 @@ def cleanup(job: Job, journal: Journal, *, intent: str) -> int:
             patience=job.connection_timeout,
         )
         with api:
-            found = api.delete_pod(job.pod)
-            if not found and os.path.exists(intent):
-                found = _delete_when_it_lands(api, job)
-            journal.info("pod deleted" if found else "no pod to delete")
+            if not (os.path.exists(keep_mark) and _kept(api, job, journal)):
+                _delete(api, job, journal, intent)
             _sweep(api, job, journal)
     except DriverError as error:
         # What is left has a deadline of its own, and the next cleanup of this tenant finds it by its annotation.
         journal.error("cleanup left something behind", exception=error)
     return 0
+
+
+def _kept(api: Api, job: Job, journal: Journal) -> bool:
+    try:
+        keeping.keep(api, job, journal)
+    except DriverError as error:
+        journal.warning("the pod of the failed job is not kept", reason=str(error))
+        return False
+    return True
+
+
+def _delete(api: Api, job: Job, journal: Journal, intent: str) -> None:
+    found = api.delete_pod(job.pod)
+    if not found and os.path.exists(intent):
+        found = _delete_when_it_lands(api, job)
+    journal.info("pod deleted" if found else "no pod to delete")
 
 
 def _delete_when_it_lands(api: Api, job: Job) -> bool:

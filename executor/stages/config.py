@@ -79,6 +79,7 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         folder=private,
     )
     deadline = response.timeout + tenant.timeouts.after_job.seconds
+    kept_seconds = tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0
     number = generation.generation(tenant.name, now, tenant.cache.generation.seconds)
     logins = merged_logins(_logins_file(tenant), response.logins)
     own_secrets = _secrets(pod, response, image, services, logins)
@@ -97,7 +98,8 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
                 secret["metadata"]["name"] for secret in own_secrets if ".dockerconfigjson" in secret["data"]
             ),
             cache_prefix=generation.prefix(tenant.cache.prefix, tenant.name, number),
-            deadline=deadline,
+            # A kept pod must not be ended by its deadline; one that nobody keeps has the others.
+            deadline=deadline + kept_seconds,
             delete_after=int(now) + tenant.timeouts.schedule.seconds + deadline + _DELETE_SLACK,
         ),
     )
@@ -120,7 +122,7 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         sections=response.trace_sections and not response.no_color,
         limits=limits_of(manifest),
         when_full=tenant.capacity.when_full,
-        keep_failed=tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0,
+        keep_failed=kept_seconds,
         keep_failed_most=tenant.debug.keep_failed_most,
         secrets=tuple(own_secrets),
         health_ports=services.health_ports,

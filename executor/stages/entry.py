@@ -56,12 +56,14 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
             f"`kaniko-driver run` takes a script and a sub-stage, not {len(arguments)} arguments.",
             remedy='In the runner\'s config.toml it must be: run_args = ["run"]',
         )
-    job, _intent = _job(journal)
+    job, intent = _job(journal)
     log.folds = job.sections
     with cancel.shielded():
         from executor.stages.run import run
 
-    return run(job, contract, journal, log, script_file=arguments[0], sub_stage=arguments[1])
+    return run(
+        job, contract, journal, log, script_file=arguments[0], sub_stage=arguments[1], keep_mark=_keep_mark(intent)
+    )
 
 
 def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) -> int:
@@ -73,7 +75,7 @@ def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) ->
     with cancel.shielded():
         from executor.stages.cleanup import cleanup
 
-    return cleanup(job, journal, intent=intent)
+    return cleanup(job, journal, intent=intent, keep_mark=_keep_mark(intent))
 
 
 def _job(journal: Journal) -> tuple[Job, str]:
@@ -88,6 +90,11 @@ def _job(journal: Journal) -> tuple[Job, str]:
     journal.path = job.journal or None
     journal.bind(job=job.id, tenant=job.tenant, pod=job.pod)
     return job, os.path.join(os.path.dirname(path), "kaniko-driver.creating")
+
+
+def _keep_mark(intent: str) -> str:
+    """Where `run` tells `cleanup` that the pod is to be kept."""
+    return os.path.join(os.path.dirname(intent), "kaniko-driver.keep")
 
 
 def _options(arguments: list[str]) -> tuple[str, str]:

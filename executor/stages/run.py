@@ -15,7 +15,7 @@ from executor.diagnosis import cause
 from executor.errors import Cancelled, PodLost, RunnerGone
 from executor.pod import names
 from executor.runner import sections, substages
-from executor.stages import cancel
+from executor.stages import cancel, keeping
 from executor.stages.summary import summarize
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ _HELPER_UMASK, _BUILD_UMASK = "0000", "0022"
 _LOOK_SECONDS = 10.0
 
 
-def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_file: str, sub_stage: str) -> int:
-    """Carry out the stage.
+def run(  # noqa: PLR0913 - what the runner gives, and what surrounds it
+    job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_file: str, sub_stage: str, keep_mark: str
+) -> int:
+    """Carry out the stage; `keep_mark` is where `cleanup` looks whether to keep the pod.
 
     Returns:
         The stage's exit code; the script's own is left in BUILD_EXIT_CODE_FILE.
@@ -71,7 +73,11 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_f
         return contract.system_failure
     _tell_how_it_ended(ended, journal, log)
     _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
-    return contract.script_failed(ended.code) if ended.code else 0
+    if not ended.code:
+        return 0
+    if order.measured:
+        keeping.announce(job, log, keep_mark)
+    return contract.script_failed(ended.code)
 
 
 def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> Surroundings:

@@ -97,6 +97,44 @@ def test_the_scripts_code_is_left_for_the_runner(job: Job, code: int) -> None:
     assert job.attempt.code_file.read_text() == f"{code}\n"
 
 
+class TestKeeping:
+    """Where the tenant keeps pods of failed jobs."""
+
+    @pytest.fixture(autouse=True)
+    def _kept(self, job: Job) -> None:
+        job.attempt.configure(more='[debug]\nkeep_failed = "1h30m"\n')
+        assert job.attempt.config().code == 0
+
+    def mark(self, job: Job) -> bool:
+        return (job.attempt.folder / "kaniko-driver.keep").exists()
+
+    def test_a_failed_script_says_how_to_enter_its_pod(self, job: Job) -> None:
+        done = job.attempt.run("echo no newline at the end; printf x; exit 7\n")
+        assert done.out.endswith(
+            "x\nkaniko-driver: after this job its pod is kept for 1h30m, or until newer ones need its place; "
+            "the operator of this runner can enter it: kaniko-driver exec 4711\n"
+        )
+        assert self.mark(job)
+
+    def test_it_is_said_once_a_job(self, job: Job) -> None:
+        job.attempt.run("false\n")
+        assert "is kept" not in job.attempt.run("false\n", "step_release").words
+
+    def test_success_and_failures_around_the_script_keep_nothing(self, job: Job) -> None:
+        said = [job.attempt.run("true\n")]
+        said += [job.attempt.run("false\n", name) for name in ("get_sources", "after_script", "archive_cache")]
+        assert not [done for done in said if "is kept" in done.words]
+        assert not self.mark(job)
+
+    def test_a_cancelled_job_is_not_kept(self, job: Job) -> None:
+        process = job.attempt.start_run("echo ready; sleep 60\n")
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert "is kept" not in job.attempt.finish(process).words
+        assert not self.mark(job)
+
+
 def test_a_stale_code_of_an_earlier_sub_stage_is_gone(job: Job) -> None:
     job.attempt.run("exit 7\n")
     assert job.attempt.run("true\n", "after_script").code == 0

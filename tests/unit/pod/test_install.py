@@ -115,6 +115,11 @@ class TestCacheRegistry:
         os.utime(pulse, (time.time() - 3600, time.time() - 3600))
         assert registry.exit_code == 0
 
+    def test_it_ends_when_the_pod_is_kept_for_people(self, registry: Container, pulse: Path) -> None:
+        until("the registry", lambda: len(self.calls(registry)) == 1)
+        (pulse / "end").touch()
+        assert registry.exit_code == 0
+
     def test_term_ends_it_and_lets_the_registry_finish(self, registry: Container) -> None:
         until("the registry", lambda: len(self.calls(registry)) == 1)
         registry.signal(signal.SIGTERM)

@@ -36,6 +36,8 @@ class Cluster:
         self.exists = exists
         self.lands = False
         self.deleted: list[str] = []
+        self.patches: list[dict[str, Any]] = []
+        self.said = b"kd1 held\n"
         server.answers = [self.answer]
 
     def answer(self, exchange: Exchange) -> None:
@@ -46,6 +48,15 @@ class Cluster:
                 return
             self.deleted.append(name)
             exchange.json(200, {})
+        elif exchange.method == "PATCH":
+            assert (name, exchange.headers["Content-Type"]) == (POD, "application/merge-patch+json")
+            self.patches.append(exchange.body["metadata"])
+            exchange.json(200, {})
+        elif name == "exec":
+            assert ("container", "build") in exchange.query
+            peer = exchange.websocket()
+            peer.send(2, self.said)
+            peer.close()
         elif ("watch", "true") in exchange.query:
             exchange.start_lines()
             if self.lands:
@@ -54,15 +65,17 @@ class Cluster:
             exchange.closing.wait(float(dict(exchange.query)["timeoutSeconds"]))
             exchange.end_lines()
         else:
-            assert dict(exchange.query)["labelSelector"] == "kaniko-driver/tenant=tenant-a"
-            exchange.json(200, {"items": self.others})
+            selector = dict(exchange.query)["labelSelector"]
+            assert selector.split(",")[0] == "kaniko-driver/tenant=tenant-a"
+            kept = [pod for pod in self.others if "kaniko-driver/kept" in pod["metadata"].get("labels", {})]
+            exchange.json(200, {"items": kept if selector.endswith(",kaniko-driver/kept") else self.others})
 
 
 def run(folder: Path, connection: Connection, **changes: Any) -> list[dict[str, Any]]:
     """Run the stage; returns what it left in the operator log."""
     journal = folder / "journal"
     job = make_job(connection, **changes)
-    assert cleanup(job, Journal(str(journal)), intent=str(folder / "creating")) == 0
+    assert cleanup(job, Journal(str(journal)), intent=str(folder / "creating"), keep_mark=str(folder / "keep")) == 0
     return [json.loads(line) for line in journal.read_text().splitlines()]
 
 
@@ -146,3 +159,80 @@ def test_a_token_that_is_gone_is_noted_too(tmp_path: Path, connection: Connectio
     (tmp_path / "token").unlink()
     (last,) = run(tmp_path, connection)
     assert "token" in last["exception"]
+
+
+class TestKeeping:
+    """After `run` has left its mark."""
+
+    @pytest.fixture(autouse=True)
+    def _marked(self, tmp_path: Path) -> None:
+        (tmp_path / "keep").write_text(POD)
+
+    def keep(self, folder: Path, connection: Connection, **changes: Any) -> list[str]:
+        return [event["event"] for event in run(folder, connection, keep_failed=1800, keep_failed_most=2, **changes)]
+
+    def test_the_pod_is_scrubbed_and_marked_and_stays(
+        self, tmp_path: Path, connection: Connection, server: ApiServer
+    ) -> None:
+        cluster = Cluster(server, kept(POD, 3))
+        before = int(time.time())
+        assert self.keep(tmp_path, connection) == ["pod kept"]
+        (patch,) = cluster.patches
+        assert patch["labels"] == {"kaniko-driver/kept": "true"}
+        assert before + 1800 <= int(patch["annotations"]["kaniko-driver/delete-after"]) <= time.time() + 1800
+        assert cluster.deleted == []
+        assert server.requests()[:2] == [f"GET {PODS}/{POD}/exec", f"PATCH {PODS}/{POD}"]
+
+    def test_secrets_of_the_job_go_although_its_pod_stays(
+        self, tmp_path: Path, connection: Connection, server: ApiServer
+    ) -> None:
+        cluster = Cluster(server)
+        self.keep(tmp_path, connection, secrets=({"metadata": {"name": "pull-secret"}},))
+        assert cluster.deleted == ["pull-secret"]
+
+    def test_the_oldest_go_where_there_are_too_many(
+        self, tmp_path: Path, connection: Connection, server: ApiServer
+    ) -> None:
+        leaving = kept("leaving", 0)
+        leaving["metadata"]["deletionTimestamp"] = "2026-08-01T10:00:00Z"
+        cluster = Cluster(server, kept(POD, 9), kept("young", 8), leaving, kept("oldest", 1), kept("old", 2))
+        self.keep(tmp_path, connection)
+        assert sorted(cluster.deleted) == ["old", "oldest"]
+
+    @pytest.mark.parametrize("said", [b"", b"kd1 error full\n", b"sh: no such program\n"])
+    def test_a_pod_that_keeps_its_secrets_is_deleted(
+        self, tmp_path: Path, connection: Connection, server: ApiServer, said: bytes
+    ) -> None:
+        cluster = Cluster(server)
+        cluster.said = said
+        assert self.keep(tmp_path, connection) == ["the pod of the failed job is not kept", "pod deleted"]
+        assert (cluster.patches, cluster.deleted) == ([], [POD])
+
+    def test_without_the_right_to_mark_it_the_pod_is_deleted(
+        self, tmp_path: Path, connection: Connection, server: ApiServer
+    ) -> None:
+        cluster = Cluster(server)
+
+        def answer(exchange: Exchange) -> None:
+            exchange.refuse(403, "no") if exchange.method == "PATCH" else cluster.answer(exchange)
+
+        server.answers = [answer]
+        assert self.keep(tmp_path, connection)[-1] == "pod deleted"
+        assert cluster.deleted == [POD]
+
+    def test_a_kept_pod_whose_time_is_over_is_swept(
+        self, tmp_path: Path, connection: Connection, server: ApiServer
+    ) -> None:
+        (tmp_path / "keep").unlink()
+        over = kept("over", 1)
+        over["metadata"]["annotations"] = {"kaniko-driver/delete-after": EXPIRED}
+        cluster = Cluster(server, over, kept("young", 2))
+        run(tmp_path, connection)
+        assert cluster.deleted == [POD, "over"]
+
+
+def kept(name: str, hour: int) -> dict[str, Any]:
+    """A pod of a failed job, made at that hour."""
+    pod = leftover(name, creationTimestamp=f"2026-08-01T{hour:02d}:00:00Z")
+    pod["metadata"]["labels"]["kaniko-driver/kept"] = "true"
+    return pod
