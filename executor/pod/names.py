@@ -31,6 +31,8 @@ DRIVER_ACCOUNT = "kaniko-driver"
 """The service account that the driver speaks as; also the name of its Role, and of what bounds the namespace."""
 BUILD_ACCOUNT = "kaniko-build"
 """The service account of job pods: without rights, and never with a token."""
+RUNNER = "kaniko-runner"
+"""What a runner inside the cluster consists of, in a namespace of its own."""
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own suffixes: no vowels, no look-alikes
 
@@ -68,6 +70,11 @@ def pull_secret(pod: str) -> str:
 def service_secret(pod: str, container: str) -> str:
     """Name the Secret with the variables of a service."""
     return f"{pod}-{container}"
+
+
+def runner_namespace(tenant: str) -> str:
+    """Name the namespace of the tenant's runner: never that of its jobs, whose quota and policies are for builds."""
+    return f"{tenant}-runner"
 
 
 def stage_id(sub_stage: str) -> str:

@@ -45,6 +45,14 @@ Image = Annotated[
         name="image", pattern=r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", words="is no image such as 'registry.example.com/a:1'"
     ),
 ]
+OptionalImage = Annotated[
+    str,
+    Form(
+        name="image",
+        pattern=r"(?:[A-Za-z0-9][A-Za-z0-9._:/@-]*)?",
+        words="is no image such as 'registry.example.com/a:1'",
+    ),
+]
 AbsolutePath = Annotated[
     str, Form(name="absolute path", pattern=r"(?:/[^\n]*)?", words="must be an absolute path, starting with a slash")
 ]

@@ -14,14 +14,19 @@ from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the 
     LabelKey,
     LabelValue,
     Namespace,
+    ObjectName,
+    OptionalImage,
     Port,
 )
-from executor.settings.units import Duration
+from executor.settings.units import Bytes, Cpu, Duration
 
 Jobs = Annotated[int, Range(name="number of jobs", low=1, high=10_000)]
 Spare = Annotated[int, Range(name="number of pods", low=0, high=10_000)]
 # Above it are the classes of Kubernetes' own; k8s.io/kubernetes/pkg/apis/scheduling/types.go.
 Priority = Annotated[int, Range(name="priority", low=0, high=1_000_000_000)]
+
+RUNNER_LOGINS_FILE = "/run/kaniko-runner/logins.json"
+"""What registry.logins_file must be for a runner inside the cluster; no other machine has that file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,27 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunnerPod:
+    """The tenant's runner inside the cluster, for `kaniko-driver tenant apply NAME --runner`; unused without it."""
+
+    image: OptionalImage = setting("GitLab Runner with this driver: what `scripts/runner-image` is for.", "")
+    pull_secrets: tuple[ObjectName, ...] = setting("Secrets of the runner's namespace for pulling that image.", ())
+    secret: ObjectName = setting(
+        "Secret of the runner's namespace with the runner's `token`; `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` "
+        "in it are for `cache:` of jobs, `logins.json` in it for registry.logins_file.",
+        "kaniko-runner",
+    )
+    tenant_nodes: bool = setting("Run on the tenant's own nodes; `false`: wherever there is room.", default=False)
+    drain: Duration = setting(
+        "What running jobs may take when the runner is to end. No new job starts meanwhile.", Duration.parse("1h")
+    )
+    cpu_request: Cpu = setting("CPU kept free for it.", Cpu.parse("200m"))
+    cpu_limit: Cpu = setting("CPU it may use; each job starts about ten short processes in it.", Cpu.parse("2"))
+    memory_request: Bytes = setting("Memory kept free for it.", Bytes.parse("256Mi"))
+    memory_limit: Bytes = setting("Memory above which it is killed; each running job takes 25 MB.", Bytes.parse("1Gi"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Runner:
     """The tenant's runner in GitLab; `kaniko-driver tenant register` prints its registration from this."""
 
@@ -90,3 +116,4 @@ class Runner:
     cache_bucket: str = setting("Bucket of `cache:` in jobs. Empty: the runner has no such cache.", "")
     cache_server: str = setting("Host and port of its S3 server. Empty: that of cache.endpoint, or AWS.", "")
     cache_region: str = setting("Its region. Empty: cache.region.", "")
+    pod: RunnerPod

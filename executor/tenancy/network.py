@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from executor.settings.placemodel import Destination, Network
 
 _EVERY_POD: dict[str, Any] = {}
+_FOR_RUNNER = ("dns", "gitlab", "s3", "api_server")
 
 
 def deny() -> dict[str, Any]:
@@ -24,8 +25,16 @@ def deny() -> dict[str, Any]:
 
 def allow(tenant: Tenant) -> dict[str, Any]:
     """Return the spec of the policy that opens what [network] lists, outwards only."""
-    network = tenant.network
-    rules = [_rule(destination, network) for purpose in PURPOSES for destination in getattr(network, purpose)]
+    return _allow(tenant.network, PURPOSES)
+
+
+def allow_runner(tenant: Tenant) -> dict[str, Any]:
+    """Return the spec of the policy for the tenant's runner: GitLab, S3 and the API server, but no registry."""
+    return _allow(tenant.network, _FOR_RUNNER)
+
+
+def _allow(network: Network, purposes: tuple[str, ...]) -> dict[str, Any]:
+    rules = [_rule(destination, network) for purpose in purposes for destination in getattr(network, purpose)]
     return {"podSelector": _EVERY_POD, "policyTypes": ["Egress"], "egress": rules}
 
 

@@ -22,8 +22,8 @@ def render(tenant: Tenant) -> list[dict[str, Any]]:
     """Return the objects."""
     pod = sample(tenant)
     driver, cluster_wide = names.DRIVER_ACCOUNT, names.of_cluster(tenant.name)
-    here = _Maker(tenant, tenant.cluster.namespace)
-    everywhere = _Maker(tenant, "")
+    here = Maker(tenant, tenant.cluster.namespace)
+    everywhere = Maker(tenant, "")
     return [
         everywhere.make("v1", "Namespace", tenant.cluster.namespace, labels=_pod_security()),
         *_priority_class(tenant, everywhere),
@@ -48,7 +48,7 @@ def render(tenant: Tenant) -> list[dict[str, Any]]:
     ]
 
 
-class _Maker:
+class Maker:
     """Makes objects of one namespace, or of the cluster, that say whose they are."""
 
     def __init__(self, tenant: Tenant, namespace: str) -> None:
@@ -58,6 +58,7 @@ class _Maker:
     def make(
         self, version: str, kind: str, name: str, *, labels: dict[str, str] | None = None, **content: Any
     ) -> dict[str, Any]:
+        """Make one object."""
         metadata = {"name": name, **self._place, "labels": self._labels | (labels or {})}
         return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
 
@@ -67,7 +68,7 @@ def _pod_security() -> dict[str, str]:
     return {f"pod-security.kubernetes.io/{mode}": "baseline" for mode in ("enforce", "warn", "audit")}
 
 
-def _priority_class(tenant: Tenant, everywhere: _Maker) -> list[dict[str, Any]]:
+def _priority_class(tenant: Tenant, everywhere: Maker) -> list[dict[str, Any]]:
     if not tenant.capacity.priority:
         return []
     return [

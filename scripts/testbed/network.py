@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from testbed.layout import Node
 
+_API_SERVER = f"{layout.HOST_ADDRESS}:{layout.API_PORT}"
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,6 +45,13 @@ def create() -> None:
     run((*inside, "link", "set", layout.BRIDGE, "up"))
     for node in layout.NODES:
         run((*inside, "route", "replace", node.pod_range, "via", node.address, "dev", layout.BRIDGE, "onlink"))
+    # What kube-proxy would do for the one service of the bed that pods may want.
+    server = (*f"-d {layout.SERVICE_ADDRESS} -p tcp --dport 443 -j DNAT --to-destination".split(), _API_SERVER)
+    table = (*layout.ENTER, "iptables", "--wait", "--table", "nat")
+    try:
+        run((*table, "--check", "PREROUTING", *server))
+    except BedError:
+        run((*table, "--append", "PREROUTING", *server))
 
 
 def attach(node: Node, first_process: int) -> None:
