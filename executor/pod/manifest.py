@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from executor.cache import registry
 from executor.pod import names, programs
+from executor.pod.options import with_options
 from executor.pod.services import Services
 
 if TYPE_CHECKING:
@@ -50,7 +51,22 @@ class PodRequest:
 
 
 def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
-    """Make the manifest."""
+    """Make the manifest.
+
+    Raises:
+        SettingsInvalid: the tenant's `pod.patch` cannot be used.
+    """
+    manifest = with_options(_plain(tenant, request), tenant)
+    if tenant.pod.patch:
+        # Few tenants have one, and the job path stays light for all others.
+        from executor.pod.fence import with_patch
+
+        return with_patch(manifest, tenant)
+    return manifest
+
+
+def _plain(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
+    """Make the pod that every tenant has."""
     cached = tenant.cache.mode != "off"
     containers = [_tools(tenant, cached=cached), _build(tenant, request, cached=cached), _helper(tenant)]
     if cached:
@@ -81,10 +97,8 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
         "spec": {
             "restartPolicy": "Never",
             "activeDeadlineSeconds": request.deadline,
-            "terminationGracePeriodSeconds": 10,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _node_selector(tenant)}},
             "tolerations": [_toleration(toleration) for toleration in tenant.nodes.tolerations],
             **_priority(tenant),

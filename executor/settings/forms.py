@@ -26,7 +26,9 @@ ObjectName = Annotated[
 OptionalName = Annotated[
     str, Form(name="name of an object", pattern=rf"(?:{_SUBDOMAIN})?", words="is no name of an object of the cluster")
 ]
-VolumeName = Annotated[str, Form(name="name of a volume", pattern=_LABEL, words="is no name of a volume")]
+VolumeName = Annotated[
+    str, Form(name="name of a volume", pattern=r"[a-z0-9](?:[-a-z0-9]{0,53}[a-z0-9])?", words="is no name of a volume")
+]
 LabelKey = Annotated[str, Form(name="label key", pattern=_KEY, words="is no key of a label")]
 LabelValue = Annotated[str, Form(name="label value", pattern=rf"(?:{_NAME})?", words="is no value of a label")]
 AnnotationKey = Annotated[str, Form(name="annotation key", pattern=_KEY, words="is no key of an annotation")]
