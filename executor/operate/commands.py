@@ -24,8 +24,13 @@ def cli() -> None:
 
 @cli.command()
 @_SETTINGS
-@click.option("--tenant", required=True, help="Whose runner this is: the name of a file in tenants/, without .toml.")
-def config(settings: str, tenant: str) -> None:
+@click.option("--tenant", help="Whose runner this is: the name of a file in tenants/, without .toml.")
+@click.option(
+    "--tenant-by",
+    type=click.Choice(["root-namespace"]),
+    help="For a runner that tenants share: the tenant whose [gitlab] root_namespaces has the job's top-level group.",
+)
+def config(settings: str, tenant: str | None, tenant_by: str | None) -> None:
     """[runner] Resolve a job's settings, pod and cluster connection, once.
 
     In config.toml: config_exec = "/path/to/kaniko-driver", config_args = ["config", "--tenant", "tenant-a"]

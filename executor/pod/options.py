@@ -64,7 +64,6 @@ def _only_set(**fields: Any) -> dict[str, Any]:
 def _plain_fields(pod: Pod) -> dict[str, Any]:
     fields = _only_set(
         serviceAccountName=pod.service_account,
-        priorityClassName=pod.priority_class,
         runtimeClassName=pod.runtime_class,
         schedulerName=pod.scheduler,
         nodeSelector=pod.node_selector,

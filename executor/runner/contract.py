@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 JOB_FILE_VARIABLE = "KANIKO_DRIVER_JOB_FILE"
 """Set through `job_env`, so without the prefix that everything a job can set carries."""
 
+_JOB_VARIABLE = "CUSTOM_ENV_"
+"""What the runner puts before the name of every variable of a job."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
@@ -61,6 +64,12 @@ class Contract:
 def job_file_path(environment: Mapping[str, str]) -> str | None:
     """Return where `config` left the job file, or None when it never came so far."""
     return environment.get(JOB_FILE_VARIABLE) or None
+
+
+def job_variables(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return the job's variables whose names begin with `prefix`: wishes of its author, and never to be trusted."""
+    start = _JOB_VARIABLE + prefix
+    return {name.removeprefix(_JOB_VARIABLE): value for name, value in environment.items() if name.startswith(start)}
 
 
 def required(environment: Mapping[str, str], name: str) -> str:

@@ -16,6 +16,8 @@ VERSION = 1
 # The name becomes a label's value and a path in the bucket.
 _TENANT_FILE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\.toml")
 
+_OF_ONE_TENANT = {("cluster", "namespace"), ("gitlab", "root_namespaces")}
+
 _FIX = "The operator of this runner must correct the settings; `kaniko-driver validate` checks them all."
 
 
@@ -73,6 +75,49 @@ def load(folder: str, tenant: str) -> Settings:
     return Settings(driver=driver, tenant=settings)
 
 
+def tenant_of_root_namespace(folder: str, number: int) -> str:
+    """Return the tenant whose `[gitlab] root_namespaces` has the top-level group or user of a job's project.
+
+    Args:
+        folder: of the settings.
+        number: `job_info.root_namespace_id` of the job response; nothing that a job can set is as good.
+
+    Raises:
+        SettingsInvalid: none of the tenants claims it, or several do.
+    """
+    claims = {name: _claimed(os.path.join(folder, "tenants", f"{name}.toml")) for name in tenant_names(folder)}
+    # 0 is what a GitLab says that does not tell.
+    found = [name for name, claimed in claims.items() if number and number in claimed]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise SettingsInvalid(
+            f"This runner serves several tenants, and {len(found)} of them claim the job's root namespace {number}.",
+            why=f"gitlab.root_namespaces has it in: {', '.join(found)}.",
+            remedy="The operator must leave it to one of them; `kaniko-driver validate` checks it.",
+        )
+    raise SettingsInvalid(
+        "This runner serves several tenants, and the job belongs to none of them."
+        if number
+        else "This runner serves several tenants, and GitLab does not say to which the job belongs.",
+        why=f"The id of its root namespace (the top-level group or user) is {number}, and no tenant has it in "
+        "gitlab.root_namespaces."
+        if number
+        else "The job's description has no job_info.root_namespace_id.",
+        remedy="Run the job on a runner of its own tenant, or ask the operator of this one to add the id to a tenant.",
+    )
+
+
+def _claimed(path: str) -> tuple[int, ...]:
+    """Read one key of a tenant's file; a file that cannot be read claims nothing, and fails its own jobs only."""
+    try:
+        file = _open(path)
+    except SettingsInvalid:
+        return ()
+    read: tuple[int, ...] = _read_tenant(file).get(("gitlab", "root_namespaces"), ())
+    return () if file.problems else read
+
+
 def log_file(folder: str) -> str:
     """Return where the operator log goes, even when nothing else of the settings can be used."""
     try:
@@ -122,7 +167,10 @@ def _read_driver(file: TomlFile) -> tuple[Flat, Flat]:
     if not isinstance(defaults, dict):
         file.complain(("defaults",), "defaults is a table of tables: write [defaults.images] and so on")
         defaults = {}
-    return file.flat(Driver, table), file.flat(Tenant, defaults, inside=("defaults",))
+    values = file.flat(Tenant, defaults, inside=("defaults",))
+    for path in _OF_ONE_TENANT & values.keys():
+        file.complain(("defaults", *path), f"{'.'.join(path)} belongs into one tenant's file: no two may share it")
+    return file.flat(Driver, table), values
 
 
 def _read_tenant(file: TomlFile) -> Flat:

@@ -1,6 +1,6 @@
 """config: resolve everything once, write the job file, print the contract's JSON.
 
-The job response and the settings are trusted; `CUSTOM_ENV_*` is not even read.
+The job response and the settings are trusted; of the job's own variables only its wishes for the pod are read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from executor.cache import generation
 from executor.cluster import kubeconfig
 from executor.errors import SettingsInvalid
 from executor.job import Job, Limits
-from executor.pod import names, secrets
+from executor.pod import names, overrides, secrets
 from executor.pod.image import choose_image
 from executor.pod.logins import merged_logins
 from executor.pod.manifest import PodRequest, render
 from executor.pod.services import choose_services
-from executor.runner.contract import JOB_FILE_VARIABLE, required
+from executor.runner.contract import JOB_FILE_VARIABLE, job_variables, required
 from executor.runner.response import JobResponse, read_job_response
-from executor.settings.load import Settings, load, log_file
+from executor.settings.load import Settings, load, log_file, tenant_of_root_namespace
 from executor.settings.units import Bytes, Cpu
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from executor.journal import Journal
     from executor.pod.image import BuildImage
     from executor.pod.services import Services
@@ -36,12 +38,12 @@ if TYPE_CHECKING:
 _DELETE_SLACK = 600
 
 
-def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
+def config(folder: str, tenant: str | None, journal: Journal, log: JobLog) -> int:
     """Carry out the stage.
 
     Args:
         folder: of the settings.
-        tenant: name of the tenant whose runner this is.
+        tenant: name of the tenant whose runner this is; None: the one that owns the job's root namespace.
         journal: operator log.
         log: job log.
 
@@ -51,11 +53,14 @@ def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
         JobRefused: the job asks for what its tenant does not allow.
     """
     journal.path = log_file(folder) or None
-    settings = load(folder, tenant)
     response = read_job_response(required(os.environ, "JOB_RESPONSE_FILE"))
+    name = tenant or tenant_of_root_namespace(folder, response.root_namespace_id)
+    journal.bind(tenant=name)
+    settings = load(folder, name)
     # The runner's temporary folder of this attempt: private to its user, removed by the runner.
     private = os.path.dirname(os.path.abspath(os.environ["JOB_RESPONSE_FILE"]))
-    job = resolve(settings, response, private=private, now=time.time())
+    wishes = job_variables(os.environ, overrides.PREFIX)
+    job = resolve(settings, response, wishes, private=private, now=time.time())
     path = os.path.join(private, "kaniko-driver.json")
     job.write(path)
     journal.bind(job=job.id, tenant=job.tenant, pod=job.pod)
@@ -67,9 +72,17 @@ def config(folder: str, tenant: str, journal: Journal, log: JobLog) -> int:
     return 0
 
 
-def resolve(settings: Settings, response: JobResponse, *, private: str, now: float) -> Job:
-    """Put settings and job together; `private` is a folder for credentials, `now` Unix time."""
-    tenant = settings.tenant
+def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str], *, private: str, now: float) -> Job:
+    """Put settings and job together.
+
+    Args:
+        settings: the operator's.
+        response: the job as GitLab describes it.
+        wishes: variables of the job that may be about its pod.
+        private: folder for credentials.
+        now: Unix time.
+    """
+    tenant, notes = overrides.apply(settings.tenant, wishes)
     image, services = choose_image(response, tenant), choose_services(response, tenant)
     attempt, pod = names.attempt_id(), names.pod_name(response.id)
     connection = kubeconfig.connect(
@@ -127,7 +140,7 @@ def resolve(settings: Settings, response: JobResponse, *, private: str, now: flo
         secrets=tuple(own_secrets),
         health_ports=services.health_ports,
         authors_image=image.authors,
-        notes=(*image.notes, *services.notes),
+        notes=(*image.notes, *services.notes, *notes),
     )
 
 

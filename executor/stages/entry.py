@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Stage = Callable[[Contract, Journal, JobLog], int]
 
 DEFAULT_SETTINGS = "/etc/kaniko-driver"
+_BY_ROOT_NAMESPACE = "root-namespace"
 
 
 def stage(name: str, arguments: list[str]) -> Stage:
@@ -36,7 +37,8 @@ def _config(arguments: list[str], _: Contract, journal: Journal, log: JobLog) ->
         from executor.stages.config import config
 
     folder, tenant = _options(arguments)
-    journal.bind(tenant=tenant)
+    if tenant:
+        journal.bind(tenant=tenant)
     return config(folder, tenant, journal, log)
 
 
@@ -97,9 +99,9 @@ def _keep_mark(intent: str) -> str:
     return os.path.join(os.path.dirname(intent), "kaniko-driver.keep")
 
 
-def _options(arguments: list[str]) -> tuple[str, str]:
-    """Read `--settings FOLDER --tenant NAME`, each also with `=`."""
-    given = {"--settings": DEFAULT_SETTINGS, "--tenant": ""}
+def _options(arguments: list[str]) -> tuple[str, str | None]:
+    """Read `--settings FOLDER` and `--tenant NAME` or `--tenant-by root-namespace`, each also with `=`."""
+    given = {"--settings": DEFAULT_SETTINGS, "--tenant": "", "--tenant-by": ""}
     words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option, value in zip(words[::2], [*words[1::2], ""], strict=False):
         if option not in given or not value:
@@ -108,12 +110,20 @@ def _options(arguments: list[str]) -> tuple[str, str]:
                 remedy='In the runner\'s config.toml: config_args = ["config", "--settings", FOLDER, "--tenant", NAME]',
             )
         given[option] = value
-    if not given["--tenant"]:
+    if given["--tenant-by"] not in {"", _BY_ROOT_NAMESPACE}:
         raise ContractBroken(
-            "`kaniko-driver config` was not told whose runner this is.",
-            remedy='In the runner\'s config.toml: config_args = ["config", "--tenant", NAME]',
+            f"`kaniko-driver config` cannot find tenants by {given['--tenant-by']!r}.",
+            remedy=f'In the runner\'s config.toml: config_args = ["config", "--tenant-by", "{_BY_ROOT_NAMESPACE}"]',
         )
-    return given["--settings"], given["--tenant"]
+    if bool(given["--tenant"]) == bool(given["--tenant-by"]):
+        raise ContractBroken(
+            "`kaniko-driver config` was told twice whose runner this is, and it can be only one."
+            if given["--tenant"]
+            else "`kaniko-driver config` was not told whose runner this is.",
+            remedy='In the runner\'s config.toml: config_args = ["config", "--tenant", NAME], or, for a runner that '
+            f'several tenants share: config_args = ["config", "--tenant-by", "{_BY_ROOT_NAMESPACE}"]',
+        )
+    return given["--settings"], given["--tenant"] or None
 
 
 def _nothing_more(arguments: list[str]) -> None:

@@ -162,7 +162,7 @@ def test_wrong_arguments_are_answered_with_right_ones(attempt: Attempt, argument
 
 
 def test_nothing_that_a_job_can_set_changes_what_was_resolved(attempt: Attempt) -> None:
-    """Every variable of a job carries the runner's prefix, and none of them is read."""
+    """Every variable of a job carries the runner's prefix, and those that are read are wishes at closed gates."""
     attempt.config()
     plain = attempt.job
     hostile = {
@@ -173,7 +173,6 @@ def test_nothing_that_a_job_can_set_changes_what_was_resolved(attempt: Attempt) 
         "TENANT": "tenant-b",
         "KANIKO_DRIVER_TENANT": "tenant-b",
         "KUBERNETES_NAMESPACE": "kube-system",
-        "KUBERNETES_NAMESPACE_OVERWRITE": "kube-system",
         "KUBERNETES_SERVICE_ACCOUNT_OVERWRITE": "admin",
         "KUBERNETES_CPU_LIMIT": "64",
         "KUBECONFIG": "/evil/kubeconfig",
@@ -187,7 +186,44 @@ def test_nothing_that_a_job_can_set_changes_what_was_resolved(attempt: Attempt) 
     done = attempt.config(**{f"CUSTOM_ENV_{name}": value for name, value in hostile.items()})
     assert done.code == 0
     assert json.loads(done.out)["job_env"] == {"KANIKO_DRIVER_JOB_FILE": str(attempt.folder / "kaniko-driver.json")}
-    assert without_names(attempt.job) == without_names(plain)
+    changed = attempt.job
+    (note,) = changed["notes"]
+    assert "KUBERNETES_CPU_LIMIT, KUBERNETES_SERVICE_ACCOUNT_OVERWRITE" in note
+    assert without_names(changed | {"notes": []}) == without_names(plain)
+
+
+def test_a_job_that_wants_another_namespace_is_refused(attempt: Attempt) -> None:
+    done = attempt.config(CUSTOM_ENV_KUBERNETES_NAMESPACE_OVERWRITE="kube-system")
+    assert "All jobs of tenant-a run in the namespace" in refused(attempt, done, BUILD_FAILURE)
+
+
+class TestSharedRunner:
+    """`--tenant-by root-namespace`: GitLab's word on whose job it is decides, and nothing else."""
+
+    @staticmethod
+    def config(attempt: Attempt, *, namespace: int, **environment: str) -> Done:
+        attempt.response(job_info={"project_id": 3, "root_namespace_id": namespace})
+        arguments = ("--settings", str(attempt.settings), "--tenant-by", "root-namespace")
+        return attempt.stage("config", *arguments, **environment)
+
+    def test_the_tenant_of_the_root_namespace_gets_the_job(self, attempt: Attempt) -> None:
+        attempt.configure(more="[gitlab]\nroot_namespaces = [5, 6]\n")
+        assert self.config(attempt, namespace=6).code == 0
+        assert attempt.job["tenant"] == "tenant-a"
+        assert attempt.events[-1]["tenant"] == "tenant-a"
+
+    @pytest.mark.parametrize(("namespace", "words"), [(7, "belongs to none of them"), (0, "GitLab does not say")])
+    def test_a_job_of_nobody_is_refused(self, attempt: Attempt, namespace: int, words: str) -> None:
+        attempt.configure(more="[gitlab]\nroot_namespaces = [5]\n")
+        forged = {"CUSTOM_ENV_CI_PROJECT_ROOT_NAMESPACE": "5", "CUSTOM_ENV_CI_PROJECT_NAMESPACE_ID": "5"}
+        assert words in refused(attempt, self.config(attempt, namespace=namespace, **forged))
+
+    def test_a_job_that_two_tenants_claim_is_refused(self, attempt: Attempt) -> None:
+        attempt.configure(more="[gitlab]\nroot_namespaces = [5]\n")
+        tenants = attempt.settings / "tenants"
+        (tenants / "tenant-b.toml").write_text((tenants / "tenant-a.toml").read_text())
+        (tenants / "tenant-b.toml").chmod(0o644)
+        assert "tenant-a, tenant-b" in refused(attempt, self.config(attempt, namespace=5))
 
 
 def without_names(job: dict[str, object]) -> str:

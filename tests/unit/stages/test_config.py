@@ -48,6 +48,7 @@ class Resolver:
 
     def __init__(self, folder: Path, private: Path) -> None:
         self.private = private
+        self.wishes: dict[str, str] = {}
         self.logins = folder / "logins.json"
         login = b64encode(b"tenant:s3cret-of-tenant").decode()
         self.logins.write_text(json.dumps({"auths": {"docker.io": {"auth": login}}}))
@@ -67,7 +68,7 @@ class Resolver:
         tables = {"registry": {"logins_file": str(self.logins)}, "cache": CACHE} | tables
         tables["cluster"] = {"kubeconfig": str(self.kubeconfig)} | tables.get("cluster", {})
         settings = Settings(driver=Driver(log=Log(file="/var/log/x")), tenant=tenant(**tables))
-        return resolve(settings, response, private=str(self.private), now=NOW)
+        return resolve(settings, response, self.wishes, private=str(self.private), now=NOW)
 
 
 @pytest.fixture

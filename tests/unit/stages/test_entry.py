@@ -30,20 +30,36 @@ def call(name: str, *arguments: str, journal: Journal | None = None) -> int:
         (["--settings", "/s", "--tenant", "a"], "/s", "a"),
         (["--tenant=a", "--settings=/s"], "/s", "a"),
         (["--tenant", "a", "--settings=/with=sign"], "/with=sign", "a"),
+        (["--tenant-by", "root-namespace"], "/etc/kaniko-driver", None),
+        (["--tenant-by=root-namespace", "--settings=/s"], "/s", None),
     ],
 )
 def test_config_takes_its_options_in_both_spellings(
-    monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: str, tenant: str
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: str, tenant: str | None
 ) -> None:
-    seen: list[str] = []
+    seen: list[str | None] = []
 
-    def config(folder: str, name: str, _: Journal, __: JobLog) -> int:
+    def config(folder: str, name: str | None, _: Journal, __: JobLog) -> int:
         seen.extend((folder, name))
         return 0
 
     monkeypatch.setattr("executor.stages.config.config", config)
     assert call("config", *arguments) == 0
     assert seen == [settings, tenant]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tenant-by", "project"], "cannot find tenants by 'project'"),
+        (["--tenant-by", "root-namespace", "--tenant", "a"], "told twice whose runner this is"),
+        ([], "was not told whose runner this is"),
+    ],
+)
+def test_config_wants_to_know_whose_runner_it_is_once(arguments: list[str], words: str) -> None:
+    with pytest.raises(ContractBroken, match=words) as refused:
+        call("config", *arguments)
+    assert "config_args" in refused.value.remedy
 
 
 @pytest.mark.parametrize(
