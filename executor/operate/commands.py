@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from executor import __version__
+from executor.operate.tenant import tenant
 from executor.operate.validate import validate
 
 _SETTINGS = click.option(
@@ -63,4 +64,5 @@ def cleanup() -> None:
     """
 
 
+cli.add_command(tenant)
 cli.add_command(validate)
