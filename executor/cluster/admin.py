@@ -135,11 +135,12 @@ class Admin:
     def get(self, reference: Reference) -> dict[str, Any] | None:
         """Return the object as it is, or None when there is none."""
         try:
-            return self._ask("GET", reference.path, "get", reference)
+            found: dict[str, Any] = self._ask("GET", reference.path, "get", reference)
         except ClusterRefused as refused:
             if refused.status == _NOT_FOUND:
                 return None
             raise
+        return found
 
     def list(self, reference: Reference, *, labels: str = "") -> list[dict[str, Any]]:
         """Return all objects of a kind; `labels` is a selector such as `a=b,c`."""
@@ -154,7 +155,9 @@ class Admin:
         """
         reference = Reference.of(manifest)
         query = {"fieldManager": FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
-        return self._ask("PATCH", f"{reference.path}?{urlencode(query)}", "apply", reference, dict(manifest))
+        path = f"{reference.path}?{urlencode(query)}"
+        made: dict[str, Any] = self._ask("PATCH", path, "apply", reference, dict(manifest))
+        return made
 
     def delete(self, reference: Reference) -> bool:
         """Begin to delete the object; false when there was none."""

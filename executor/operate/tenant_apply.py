@@ -26,7 +26,7 @@ _POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _STATES = ("created", "changed", "unchanged", _LEFT_OUT)
 _NO_POLICY = (
-    "this cluster has no ValidatingAdmissionPolicy (Kubernetes 1.30 and later have), and so does not itself refuse pods "
+    "this cluster has no ValidatingAdmissionPolicy (Kubernetes 1.30 and later have) and does not itself refuse pods "
     "that are made with the driver's token and go beyond the tenant's settings. Everything else holds."
 )
 # Whoever owns these is not a tenant.

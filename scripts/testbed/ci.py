@@ -5,7 +5,6 @@ Whoever uses it must be inside the bed's network namespace.
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from testbed.coordinator import Coordinator
 from testbed.gitserver import commit
 from testbed.jobs import Project, Variable
 from testbed.runner import Runner, S3Login, Section, custom
+from testbed.tenants import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from testbed.jobs import JobSpec
     from testbed.layout import Tenant
 
-DRIVER_COMMAND = Path(sys.prefix) / "bin" / "kaniko-driver"
+DRIVER_COMMAND = COMMAND
 SAMPLE = Path(__file__).parent / "sample"
 SAMPLE_JOB = "build-image"
 SAMPLE_PROJECT = "group/collatz"

@@ -1,32 +1,31 @@
-"""The two tenants of the bed: namespace, the driver's rights in it, S3 keys, and the driver's settings files.
+"""The two tenants of the bed: made as an operator makes tenants, with `kaniko-driver tenant` and nothing else.
 
-A tenant here is what an operator would set up for a real one, with the smallest rights that work.
+What the bed adds is what an operator would bring along: S3 buckets and keys, the nodes' labels, the settings files.
 """
 
 from __future__ import annotations
 
-import base64
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from executor.settings.load import load
+from executor.tenancy import objects
 from testbed import api, layout, pki, s3
 from testbed.cache import digest
 from testbed.marks import Mark
+from testbed.process import run
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
     from testbed.layout import Tenant
 
-ACCOUNT = "kaniko-driver"
+COMMAND = Path(sys.prefix) / "bin" / "kaniko-driver"
 CACHE_SECRET = "layer-cache-s3"  # noqa: S105 - the name of a Secret
 CACHE_PREFIX = "layer-cache"
-TOKEN_LIFE = 365 * 24 * 3600  # seconds; as long as the certificates
-RULES = [
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
-    # The exec handshake is a GET that newer API servers check as "create": both.
-    {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
-]
+TOKEN_LIFE = "8760h"  # noqa: S105 - as long as the certificates
+EPHEMERAL_PORTS = (32768, 60999)
+"""Where a coordinator listens that was told no port; the kernel's default range."""
 DRIVER_SETTINGS = f"""\
 version = 1
 
@@ -35,29 +34,15 @@ file = "{layout.DRIVER}/driver.jsonl"
 """
 
 
-def manifests(tenant: Tenant, keys: s3.Credentials) -> list[dict[str, Any]]:
-    """Return the tenant's objects in the cluster, in the order of making."""
-    core, rbac = "v1", "rbac.authorization.k8s.io/v1"
-    here = {"namespace": tenant.name}
-    labels = {"tenant": tenant.node_label, "pod-security.kubernetes.io/enforce": "baseline"}
-    return [
-        {"apiVersion": core, "kind": "Namespace", "metadata": {"name": tenant.name, "labels": labels}},
-        {"apiVersion": core, "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, **here}},
-        {"apiVersion": rbac, "kind": "Role", "metadata": {"name": ACCOUNT, **here}, "rules": RULES},
-        {
-            "apiVersion": rbac,
-            "kind": "RoleBinding",
-            "metadata": {"name": ACCOUNT, **here},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, **here}],
-        },
-        {
-            "apiVersion": core,
-            "kind": "Secret",
-            "metadata": {"name": CACHE_SECRET, **here},
-            "stringData": {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key},
-        },
-    ]
+def cache_secret(tenant: Tenant) -> dict[str, Any]:
+    """Return the Secret with the tenant's S3 keys, which are in no settings file."""
+    keys = s3.credentials(tenant.name)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": CACHE_SECRET, "namespace": tenant.name},
+        "stringData": {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key},
+    }
 
 
 def settings(tenant: Tenant) -> str:
@@ -72,6 +57,24 @@ namespace = "{tenant.name}"
 [nodes]
 labels = {{ tenant = ["{tenant.node_label}"] }}
 tolerations = []
+
+[pod]
+service_account = "kaniko-build"
+
+[network]
+registry = [{{ cidr = "{layout.HOST_ADDRESS}/32", ports = [{layout.REGISTRY_PORT}] }}]
+s3 = [{{ cidr = "{layout.HOST_ADDRESS}/32", ports = [{layout.S3_PORT}] }}]
+gitlab = [
+  {{ cidr = "{layout.HOST_ADDRESS}/32", ports = [{layout.COORDINATOR_PORT}] }},
+  {{ cidr = "{layout.HOST_ADDRESS}/32", ports = [{EPHEMERAL_PORTS[0]}], end_port = {EPHEMERAL_PORTS[1]} }},
+]
+api_server = [
+  {{ cidr = "{layout.HOST_ADDRESS}/32", ports = [{layout.API_PORT}] }},
+  {{ cidr = "{layout.SERVICE_ADDRESS}/32", ports = [443] }},
+]
+
+[runner]
+cache_bucket = "{tenant.runner_bucket}"
 
 [images]
 kaniko = "{layout.KANIKO_IMAGE}"
@@ -142,35 +145,37 @@ secret = "{CACHE_SECRET}"
 
 def done(tenant: Tenant) -> bool:
     """Whether the tenant is set up as it is described here."""
+    _write_settings(tenant)
     return _mark(tenant).there
 
 
 def _mark(tenant: Tenant) -> Mark:
-    objects = manifests(tenant, s3.credentials(tenant.name))
-    return Mark(tenant.name, digest((repr(objects), settings(tenant), DRIVER_SETTINGS)))
+    rendered = objects.render(load(str(layout.DRIVER), tenant.name).tenant)
+    return Mark(tenant.name, digest((repr(rendered), repr(cache_secret(tenant)), settings(tenant), DRIVER_SETTINGS)))
+
+
+def _write_settings(tenant: Tenant) -> None:
+    pki.write_private(layout.DRIVER / "driver.toml", DRIVER_SETTINGS)
+    pki.write_private(layout.DRIVER / "tenants" / f"{tenant.name}.toml", settings(tenant))
 
 
 def set_up(tenant: Tenant) -> None:
-    """Set the tenant up: S3 user and buckets, objects in the cluster, kubeconfig, settings files. Safe to repeat."""
+    """Set the tenant up. Safe to repeat."""
     s3.add_tenant(tenant)
-    for manifest in manifests(tenant, s3.credentials(tenant.name)):
-        api.apply(manifest)
-    # Pods name no account of their own: the namespace's default one has to be there first.
-    account = f"default service account of {tenant.name}"
-    wait_for(account, lambda: api.get("ServiceAccount", "default", tenant.name), 30)
-    token = api.account_token(ACCOUNT, tenant.name, TOKEN_LIFE)
-    pki.write_private(tenant.kubeconfig, kubeconfig(token, tenant))
-    pki.write_private(layout.DRIVER / "driver.toml", DRIVER_SETTINGS)
-    pki.write_private(layout.DRIVER / "tenants" / f"{tenant.name}.toml", settings(tenant))
+    _write_settings(tenant)
+    operate("apply", tenant.name, "--yes")
+    api.apply(cache_secret(tenant))
+    operate("kubeconfig", tenant.name, "--duration", TOKEN_LIFE)
+    # The first pod would be refused while the cluster still counts what there is.
+    wait_for(f"the quota of {tenant.name}", lambda: _counted(tenant), 30)
     _mark(tenant).set()
 
 
-def kubeconfig(token: str, tenant: Tenant) -> str:
-    """Return the tenant's kubeconfig: everything in one file, as one would hand it to a runner host."""
-    authority = base64.b64encode((layout.PKI / "ca.crt").read_bytes()).decode()
-    return pki.kubeconfig(
-        ACCOUNT,
-        cluster={"certificate-authority-data": authority},
-        credentials={"token": token},
-        namespace=tenant.name,
-    )
+def operate(command: str, name: str, *arguments: str) -> str:
+    """Run `kaniko-driver tenant COMMAND NAME` with the rights of the cluster's administrator."""
+    rights = ("--kubeconfig", str(layout.ADMIN_KUBECONFIG))
+    return run((*layout.ENTER, COMMAND, "tenant", command, name, "--settings", layout.DRIVER, *rights, *arguments))
+
+
+def _counted(tenant: Tenant) -> bool:
+    return all("used" in quota.get("status", {}) for quota in api.items("ResourceQuota", tenant.name))

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from executor.pod.names import DRIVER_ACCOUNT
+from executor.tenancy.rights import RULES
 from testbed import api, ci, layout, programs
 from testbed.coordinator import Coordinator
 from testbed.gitserver import commit
 from testbed.joblog import plain
 from testbed.jobs import Image, JobSpec
 from testbed.runner import Runner, custom
-from testbed.tenants import ACCOUNT, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,12 +69,12 @@ BROKEN: dict[str, Callable[[Settings], object]] = {
 def strict_namespace(_bed: None) -> Iterator[None]:
     """A namespace in which tenant-a may make pods, but none as a Kaniko build needs them."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    here = {"name": ACCOUNT, "namespace": STRICT}
+    here = {"name": DRIVER_ACCOUNT, "namespace": STRICT}
     rbac = "rbac.authorization.k8s.io"
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": TENANT.name}
+    subject = {"kind": "ServiceAccount", "name": DRIVER_ACCOUNT, "namespace": TENANT.name}
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRICT, "labels": labels}})
-    api.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": here, "rules": RULES})
-    role = {"apiGroup": rbac, "kind": "Role", "name": ACCOUNT}
+    api.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": here, "rules": list(RULES)})
+    role = {"apiGroup": rbac, "kind": "Role", "name": DRIVER_ACCOUNT}
     api.apply(
         {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": here, "roleRef": role, "subjects": [subject]}
     )

@@ -1,8 +1,7 @@
-"""What the bed gives to a tenant: rights, keys, settings."""
+"""What the bed gives to a tenant: keys and settings."""
 
 from __future__ import annotations
 
-import base64
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -17,24 +16,6 @@ if TYPE_CHECKING:
     import pytest
 
 A, B = TENANTS
-KEYS = s3.Credentials("access", "secret")
-
-
-def test_the_driver_may_work_with_pods_and_nothing_more() -> None:
-    role = next(each for each in tenants.manifests(A, KEYS) if each["kind"] == "Role")
-    rights = {resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
-    assert rights == {
-        "pods": {"create", "get", "list", "watch", "patch", "delete"},
-        "pods/exec": {"get", "create"},
-        "events": {"list"},
-        "secrets": {"create", "delete"},
-    }
-
-
-def test_the_namespace_enforces_the_baseline_standard() -> None:
-    namespace = tenants.manifests(B, KEYS)[0]
-    assert namespace["metadata"]["name"] == "tenant-b"
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
 def test_the_settings_are_toml_and_name_only_what_is_the_tenants_own() -> None:
@@ -54,20 +35,6 @@ def test_the_settings_use_the_images_that_are_loaded() -> None:
 
 def test_the_drivers_own_settings_are_toml() -> None:
     assert tomllib.loads(tenants.DRIVER_SETTINGS)["log"]["file"].endswith("/driver.jsonl")
-
-
-def test_the_tenants_kubeconfig_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "PKI", tmp_path)
-    (tmp_path / "ca.crt").write_text("certificate")
-    config = yaml.safe_load(tenants.kubeconfig("token", A))
-    (cluster,) = config["clusters"]
-    assert base64.b64decode(cluster["cluster"]["certificate-authority-data"]) == b"certificate"
-    assert cluster["cluster"]["server"] == layout.API_URL
-    (user,) = config["users"]
-    assert user["user"] == {"token": "token"}
-    (context,) = config["contexts"]
-    assert context["name"] == config["current-context"]
-    assert context["context"] == {"cluster": cluster["name"], "user": user["name"], "namespace": "tenant-a"}
 
 
 def test_a_component_authenticates_with_its_own_certificate() -> None:
