@@ -11,10 +11,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from executor.tenancy import capacity, sizes
+from executor.tenancy import sizes
 
 if TYPE_CHECKING:
     from executor.settings.model import Tenant
+    from executor.settings.units import Pattern
 
 # Added to every pod by the API server itself (DefaultTolerationSeconds, TaintNodesByCondition).
 _OWN_TOLERATIONS = (
@@ -25,6 +26,8 @@ _OWN_TOLERATIONS = (
 _VOLUMES = ("emptyDir", "secret", "configMap", "projected", "downwardAPI", "persistentVolumeClaim", "ephemeral", "csi")
 """Those of Pod Security "restricted": none reaches into the node."""
 
+# As a job writes it: KEY=VALUE:EFFECT.
+_TOLERATION = "(t.key + '=' + (has(t.value) ? t.value : '') + ':' + (has(t.effect) ? t.effect : ''))"
 _WITHOUT_IDENTITY = (
     "has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken"
     " && variables.volumes.all(v, !has(v.projected) || !has(v.projected.sources)"
@@ -33,7 +36,7 @@ _WITHOUT_IDENTITY = (
 
 
 def policy(tenant: Tenant, pod: dict[str, Any]) -> dict[str, Any]:
-    """Return the policy's spec; `pod` is a usual job pod of the tenant."""
+    """Return the policy's spec; `pod` is the largest job pod that the tenant's settings allow."""
     return {
         "failurePolicy": "Fail",
         "matchConstraints": {
@@ -110,16 +113,16 @@ def _rules(tenant: Tenant, pod: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("a container adds a capability that job pods do not need", _capabilities(pod)),
         ("pods get no service account token", _WITHOUT_IDENTITY),
-        ("this is not the service account of job pods", _service_account(pod)),
+        ("this is not a service account of job pods", _service_account(tenant, pod)),
         (
             "containers cannot be added to a job pod, since they could have no limits",
             "!has(object.spec.ephemeralContainers) || size(object.spec.ephemeralContainers) == 0",
         ),
         (
             "each container needs limits for cpu, memory and ephemeral-storage, none above the tenant's highest",
-            _limits(tenant, pod),
+            _limits(pod),
         ),
-        ("a toleration is not among those of the tenant's settings", _tolerations(pod)),
+        ("a toleration is not among those of the tenant's settings", _tolerations(tenant, pod)),
         ("this is not the priority class of job pods", _priority(pod)),
     ]
 
@@ -157,7 +160,9 @@ def _on_own_nodes(tenant: Tenant) -> str:
 def _images(tenant: Tenant) -> str:
     images = tenant.images
     exact = dict.fromkeys((images.kaniko, images.helper, images.tools, images.cache_registry))
-    patterns = [f"c.image.matches({_text(image_pattern(pattern))})" for pattern in images.allowed]
+    patterns = [
+        f"c.image.matches({_text(image_pattern(pattern))})" for pattern in (*images.allowed, *tenant.services.allowed)
+    ]
     return _each(" || ".join([f"c.image in {_list(exact)}", *patterns]))
 
 
@@ -171,26 +176,33 @@ def _capabilities(pod: dict[str, Any]) -> str:
     )
 
 
-def _service_account(pod: dict[str, Any]) -> str:
+def _service_account(tenant: Tenant, pod: dict[str, Any]) -> str:
     # The API server fills in "default" where a pod names none.
-    return f"object.spec.serviceAccountName == {_text(pod['spec'].get('serviceAccountName') or 'default')}"
+    own = pod["spec"].get("serviceAccountName") or "default"
+    wishes = [_matches("object.spec.serviceAccountName", one) for one in tenant.overrides.service_accounts]
+    return " || ".join([f"object.spec.serviceAccountName == {_text(own)}", *wishes])
 
 
-def _limits(tenant: Tenant, pod: dict[str, Any]) -> str:
+def _matches(text: str, pattern: Pattern) -> str:
+    return f"{text}.matches({_text(f'^(?:{pattern.text})$')})"
+
+
+def _limits(pod: dict[str, Any]) -> str:
     within = " && ".join(
         f"{_text(name)} in c.resources.limits"
         f" && !quantity(c.resources.limits[{_text(name)}]).isGreaterThan(quantity({_text(most)}))"
-        for name, most in sizes.written(capacity.largest_container(tenant, pod)).items()
+        for name, most in sizes.written(sizes.of_largest_container(pod)).items()
     )
     return _each(f"has(c.resources) && has(c.resources.limits) && {within}")
 
 
-def _tolerations(pod: dict[str, Any]) -> str:
+def _tolerations(tenant: Tenant, pod: dict[str, Any]) -> str:
     own = [
         " && ".join(_same(f"t.{field}", toleration.get(field, "")) for field in ("key", "operator", "value", "effect"))
         for toleration in pod["spec"].get("tolerations", ())
     ]
-    allowed = " || ".join([f"t.key in {_list(_OWN_TOLERATIONS)}", *(f"({one})" for one in own)])
+    wishes = [_matches(_TOLERATION, one) for one in tenant.overrides.tolerations]
+    allowed = " || ".join([f"t.key in {_list(_OWN_TOLERATIONS)}", *(f"({one})" for one in own), *wishes])
     return f"variables.tolerations.all(t, has(t.key) && ({allowed}))"
 
 

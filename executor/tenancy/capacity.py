@@ -22,31 +22,23 @@ def quota(tenant: Tenant, pod: dict[str, Any]) -> dict[str, Any]:
         for kind in ("requests", "limits")
         for name, text in sizes.written(sizes.times(sizes.of_pod(pod, kind), count)).items()
     }
+    # Logins for the job's own images, and variables of each of its services.
+    secrets = 1 + len(pod["spec"].get("initContainers", ()))
     # Pods that have ended do not count; those that are ending do, until their node has let go of them.
-    return {"hard": {"pods": str(count), "count/secrets": str(count + _OTHER_SECRETS), **amounts}}
+    return {"hard": {"pods": str(count), "count/secrets": str(count * secrets + _OTHER_SECRETS), **amounts}}
 
 
-def limits(tenant: Tenant, pod: dict[str, Any]) -> dict[str, Any]:
-    """Return the spec of a LimitRange: nothing larger than a job pod, and no container without limits."""
+def limits(pod: dict[str, Any], largest: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec of a LimitRange: nothing larger than the largest job pod, and no container without limits."""
     helper = next(container for container in pod["spec"]["containers"] if container["name"] == names.HELPER)
     return {
         "limits": [
             {
                 "type": "Container",
-                "max": sizes.written(largest_container(tenant, pod)),
+                "max": sizes.written(sizes.of_largest_container(largest)),
                 "default": helper["resources"]["limits"],
                 "defaultRequest": helper["resources"]["requests"],
             },
-            {"type": "Pod", "max": sizes.written(largest_pod(tenant, pod))},
+            {"type": "Pod", "max": sizes.written(sizes.of_pod(largest, "limits"))},
         ]
     }
-
-
-def largest_container(_tenant: Tenant, pod: dict[str, Any]) -> sizes.Amounts:
-    """Return the highest limits that any container of the tenant may have."""
-    return sizes.of_largest_container(pod)
-
-
-def largest_pod(_tenant: Tenant, pod: dict[str, Any]) -> sizes.Amounts:
-    """Return the highest sum of limits that any pod of the tenant may have."""
-    return sizes.of_pod(pod, "limits")

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from executor.pod import names
-from executor.tenancy import admission, capacity, network, rights
-from executor.tenancy.sample import sample
+from executor.tenancy import admission, capacity, network, rights, sample
 
 if TYPE_CHECKING:
     from executor.settings.model import Tenant
@@ -20,7 +19,7 @@ _ADMISSION = "admissionregistration.k8s.io/v1"
 
 def render(tenant: Tenant) -> list[dict[str, Any]]:
     """Return the objects."""
-    pod = sample(tenant)
+    usual, largest = sample.usual(tenant), sample.largest(tenant)
     driver, cluster_wide = names.DRIVER_ACCOUNT, names.of_cluster(tenant.name)
     here = Maker(tenant, tenant.cluster.namespace)
     everywhere = Maker(tenant, "")
@@ -37,11 +36,11 @@ def render(tenant: Tenant) -> list[dict[str, Any]]:
             roleRef={"apiGroup": _RBAC, "kind": "Role", "name": driver},
             subjects=[{"kind": "ServiceAccount", "name": driver, "namespace": tenant.cluster.namespace}],
         ),
-        here.make("v1", "ResourceQuota", driver, spec=capacity.quota(tenant, pod)),
-        here.make("v1", "LimitRange", driver, spec=capacity.limits(tenant, pod)),
+        here.make("v1", "ResourceQuota", driver, spec=capacity.quota(tenant, usual)),
+        here.make("v1", "LimitRange", driver, spec=capacity.limits(usual, largest)),
         here.make("networking.k8s.io/v1", "NetworkPolicy", "kaniko-driver-deny", spec=network.deny()),
         here.make("networking.k8s.io/v1", "NetworkPolicy", "kaniko-driver-allow", spec=network.allow(tenant)),
-        everywhere.make(_ADMISSION, "ValidatingAdmissionPolicy", cluster_wide, spec=admission.policy(tenant, pod)),
+        everywhere.make(_ADMISSION, "ValidatingAdmissionPolicy", cluster_wide, spec=admission.policy(tenant, largest)),
         everywhere.make(
             _ADMISSION, "ValidatingAdmissionPolicyBinding", cluster_wide, spec=admission.binding(tenant, cluster_wide)
         ),

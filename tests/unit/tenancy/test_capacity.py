@@ -9,7 +9,7 @@ import pytest
 
 from executor.settings.units import Bytes, Cpu
 from executor.tenancy import capacity, sizes
-from executor.tenancy.sample import sample
+from executor.tenancy.sample import largest, usual
 from tests.support.tenants import CACHE, tenant
 
 
@@ -32,7 +32,7 @@ def cpu_of(*containers: dict[str, Any], first: tuple[dict[str, Any], ...] = ()) 
 @pytest.mark.parametrize(("jobs", "spare"), [(1, 0), (20, 2), (300, 7)])
 def test_the_quota_is_the_job_pod_times_the_jobs(jobs: int, spare: int, cache: dict[str, Any]) -> None:
     settings = tenant(capacity={"jobs": jobs, "spare": spare}, cache=cache)
-    pod = sample(settings)
+    pod = usual(settings)
     hard = capacity.quota(settings, pod)["hard"]
     for kind in ("requests", "limits"):
         for name in ("cpu", "memory", "ephemeral-storage"):
@@ -45,20 +45,20 @@ def test_the_quota_is_the_job_pod_times_the_jobs(jobs: int, spare: int, cache: d
 def test_larger_jobs_make_a_larger_quota() -> None:
     def memory(limit: str) -> Decimal:
         settings = tenant(resources={"build": {"memory_limit": limit}}, capacity={"jobs": 10, "spare": 0})
-        return amount("memory", capacity.quota(settings, sample(settings))["hard"]["limits.memory"])
+        return amount("memory", capacity.quota(settings, usual(settings))["hard"]["limits.memory"])
 
     assert memory("6Gi") - memory("4Gi") == 10 * 2 * 2**30
 
 
 class TestLimits:
     SETTINGS: ClassVar = tenant(cache=CACHE, resources={"build": {"cpu_limit": "3"}, "helper": {"memory_limit": "7Gi"}})
-    LIMITS: ClassVar = {entry["type"]: entry for entry in capacity.limits(SETTINGS, sample(SETTINGS))["limits"]}
+    LIMITS: ClassVar = {entry["type"]: entry for entry in capacity.limits(usual(SETTINGS), largest(SETTINGS))["limits"]}
 
     def test_no_container_may_be_larger_than_the_largest_of_the_job_pod(self) -> None:
         assert self.LIMITS["Container"]["max"] == {"cpu": "3", "memory": "7Gi", "ephemeral-storage": "20Gi"}
 
     def test_no_pod_may_be_larger_than_the_job_pod(self) -> None:
-        containers = sample(self.SETTINGS)["spec"]["containers"]
+        containers = usual(self.SETTINGS)["spec"]["containers"]
         memory = sum(Bytes.parse(one["resources"]["limits"]["memory"]).count for one in containers)
         assert Bytes.parse(self.LIMITS["Pod"]["max"]["memory"]).count == memory
 

@@ -10,7 +10,7 @@ import pytest
 
 from executor.pod import names
 from executor.tenancy.objects import render
-from executor.tenancy.sample import sample
+from executor.tenancy.sample import usual
 from tests.support.tenants import CACHE, tenant
 
 NODES = {
@@ -138,13 +138,13 @@ class TestNetwork:
 class TestPriority:
     def test_none_is_made_without_the_setting(self) -> None:
         assert not [kind for kind, _ in OBJECTS if kind == "PriorityClass"]
-        assert "priorityClassName" not in sample(tenant())["spec"]
+        assert "priorityClassName" not in usual(tenant())["spec"]
 
     def test_pods_name_the_class_that_is_made_and_never_preempt(self) -> None:
         settings = {"priority": 100}
         made = objects(capacity=settings)["PriorityClass", "kaniko-driver-tenant-a"]
         assert (made["value"], made["preemptionPolicy"]) == (100, "Never")
-        assert sample(tenant(capacity=settings))["spec"]["priorityClassName"] == made["metadata"]["name"]
+        assert usual(tenant(capacity=settings))["spec"]["priorityClassName"] == made["metadata"]["name"]
 
 
 class TestAdmission:
