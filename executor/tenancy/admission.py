@@ -26,8 +26,11 @@ _OWN_TOLERATIONS = (
 _VOLUMES = ("emptyDir", "secret", "configMap", "projected", "downwardAPI", "persistentVolumeClaim", "ephemeral", "csi")
 """Those of Pod Security "restricted": none reaches into the node."""
 
-# As a job writes it: KEY=VALUE:EFFECT.
-_TOLERATION = "(t.key + '=' + (has(t.value) ? t.value : '') + ':' + (has(t.effect) ? t.effect : ''))"
+# As a job writes it: KEY=VALUE:EFFECT, or KEY:EFFECT for any value.
+_TOLERATION = (
+    "(t.key + (has(t.operator) && t.operator == 'Exists' ? '' : '=' + (has(t.value) ? t.value : ''))"
+    " + (has(t.effect) && t.effect != '' ? ':' + t.effect : ''))"
+)
 _WITHOUT_IDENTITY = (
     "has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken"
     " && variables.volumes.all(v, !has(v.projected) || !has(v.projected.sources)"
@@ -124,6 +127,7 @@ def _rules(tenant: Tenant, pod: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("a toleration is not among those of the tenant's settings", _tolerations(tenant, pod)),
         ("this is not the priority class of job pods", _priority(pod)),
+        *_user_namespace(pod),
     ]
 
 
@@ -215,3 +219,11 @@ def _priority(pod: dict[str, Any]) -> str:
     field = "object.spec.priorityClassName"
     # Without one of its own a pod gets the cluster's default class, whatever its name is.
     return _same(field, own) if own else f"!has({field}) || !{field}.startsWith('system-')"
+
+
+def _user_namespace(pod: dict[str, Any]) -> list[tuple[str, str]]:
+    if pod["spec"].get("hostUsers", True):
+        return []
+    return [
+        ("the pod's root must be nobody on the node", "has(object.spec.hostUsers) && !object.spec.hostUsers"),
+    ]

@@ -21,7 +21,7 @@ from executor.settings.placemodel import RUNNER_LOGINS_FILE
 from executor.settings.writer import write
 from executor.tenancy import network
 from executor.tenancy.objects import Maker
-from executor.tenancy.sample import sample
+from executor.tenancy.sample import usual
 from executor.tenancy.section import SETTINGS, section
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _pod(tenant: Tenant, log: str) -> dict[str, Any]:
 
 
 def _place(tenant: Tenant) -> dict[str, Any]:
-    jobs = sample(tenant)["spec"]
+    jobs = usual(tenant)["spec"]
     return {"affinity": {"nodeAffinity": jobs["affinity"]["nodeAffinity"]}, "tolerations": jobs["tolerations"]}
 
 
