@@ -96,10 +96,12 @@ class Job:
     """Lines for the job log that `config` cannot print itself: its stdout is the contract's."""
 
     def write(self, path: str) -> None:
-        """Write the job file, readable by its owner only."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        """Write the job file, readable by its owner only; it is whole or not there, even if this process is killed."""
+        draft = f"{path}.new"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(self), file)
+        os.replace(draft, path)
 
     @classmethod
     def read(cls, path: str) -> Job:

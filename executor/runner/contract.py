@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from executor.errors import ContractBroken, DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 JOB_FILE_VARIABLE = "KANIKO_DRIVER_JOB_FILE"
 """Set through `job_env`, so without the prefix that everything a job can set carries."""
@@ -44,16 +44,35 @@ class Contract:
         )
 
     def forget_exit_code(self) -> None:
-        """Remove the code of an earlier sub-stage: the file is one for all, and a stale value would be believed."""
+        """Remove the code of an earlier sub-stage: the file is one for all, and a stale value would be believed.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
         if self.exit_code_file is not None and os.path.exists(self.exit_code_file):
             os.unlink(self.exit_code_file)
 
-    def script_failed(self, code: int) -> int:
-        """Leave the script's exit code for the runner and return the stage's own."""
-        if self.exit_code_file is not None:
+    def script_failed(self, code: int, complain: Callable[[str], None] = lambda _: None) -> int:
+        """Leave the script's exit code for the runner and return the stage's own.
+
+        Args:
+            code: 1 to 255.
+            complain: told in words when the code cannot be left; the runner then takes it for 1.
+        """
+        if self.exit_code_file is None:
+            return self.build_failure
+        # Whole or not at all: a full disk would leave an empty file, and that is an unknown failure to the runner.
+        draft = f"{self.exit_code_file}.new"
+        try:
             # Integer only, first line: the runner turns anything else into an unknown failure.
-            with open(self.exit_code_file, "w", encoding="ascii") as file:
+            with open(draft, "w", encoding="ascii") as file:
                 file.write(f"{code}\n")
+            os.replace(draft, self.exit_code_file)
+        except OSError as error:
+            complain(
+                f"the script's exit code {code} could not be handed to the runner, which takes it for 1: "
+                f"{self.exit_code_file}: {error.strerror}"
+            )
         return self.build_failure
 
     def failed(self, error: DriverError) -> int:

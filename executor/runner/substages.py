@@ -1,6 +1,7 @@
 """Which container runs which sub-stage, as the built-in executor splits them.
 
-Source: executors/kubernetes/kubernetes.go and common/build.go of GitLab Runner 19.4.
+Source: common/build.go of GitLab Runner 19.4: the constants BuildStage…, and getPredefinedEnv, which sends everything
+to the helper but the author's own scripts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ HELPER_SUB_STAGES = frozenset(
         "prepare_script",
         "get_sources",
         "clear_worktree",
+        "boot_verify_probes",
         "restore_cache",
         "download_artifacts",
         "archive_cache",
@@ -24,11 +26,20 @@ HELPER_SUB_STAGES = frozenset(
 _AUTHORS = frozenset({"build_script", "step_script", "after_script"})
 
 
-def runs_in_helper(sub_stage: str) -> bool:
-    """Tell whether a sub-stage belongs to the helper container; all others are the author's own scripts."""
-    return sub_stage in HELPER_SUB_STAGES
+def is_authors(sub_stage: str) -> bool:
+    """Tell whether a sub-stage is a script that the job's author wrote."""
+    return sub_stage in _AUTHORS or sub_stage.startswith("step_")
 
 
 def is_known(sub_stage: str) -> bool:
-    """Tell whether the runner is known to send this name; an unknown one runs in the build container."""
-    return sub_stage in HELPER_SUB_STAGES or sub_stage in _AUTHORS or sub_stage.startswith("step_")
+    """Tell whether the runner is known to send this name."""
+    return sub_stage in HELPER_SUB_STAGES or is_authors(sub_stage)
+
+
+def runs_in_helper(sub_stage: str, *, authors_began: bool) -> bool:
+    """Tell whether a sub-stage belongs to the helper container.
+
+    What a future runner sends before the first of the author's scripts prepares the job, as git and caches do, and
+    needs the helper's tools. What it sends afterwards is more likely the author's own, which must see their image.
+    """
+    return sub_stage in HELPER_SUB_STAGES or (not is_authors(sub_stage) and not authors_began)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 DEFAULT_SETTINGS = "/etc/kaniko-driver"
 _BY_ROOT_NAMESPACE = "root-namespace"
+_CREATING = "kaniko-driver.creating"
+"""Beside the job file while a create may be in flight."""
+_AUTHORS_BEGAN = "kaniko-driver.authors-began"
+"""Beside the job file once the first of the author's scripts was sent."""
+_KEEP = "kaniko-driver.keep"
+"""Beside the job file when `run` tells `cleanup` that the pod is to be kept."""
 
 
 def stage(name: str, arguments: list[str]) -> Stage:
@@ -44,12 +50,12 @@ def _config(arguments: list[str], _: Contract, journal: Journal, log: JobLog) ->
 
 def _prepare(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -> int:
     _nothing_more(arguments)
-    job, intent = _job(journal)
+    job, folder = _job(journal)
     log.folds = job.sections
     with cancel.shielded():
         from executor.stages.prepare import prepare
 
-    return prepare(job, journal, log, intent=intent)
+    return prepare(job, journal, log, intent=os.path.join(folder, _CREATING))
 
 
 def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog) -> int:
@@ -58,14 +64,18 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
             f"`kaniko-driver run` takes a script and a sub-stage, not {len(arguments)} arguments.",
             remedy='In the runner\'s config.toml it must be: run_args = ["run"]',
         )
-    job, intent = _job(journal)
+    job, folder = _job(journal)
     log.folds = job.sections
     with cancel.shielded():
-        from executor.stages.run import run
+        from executor.stages.run import Call, run
 
-    return run(
-        job, contract, journal, log, script_file=arguments[0], sub_stage=arguments[1], keep_mark=_keep_mark(intent)
+    call = Call(
+        script_file=arguments[0],
+        sub_stage=arguments[1],
+        authors_mark=os.path.join(folder, _AUTHORS_BEGAN),
+        keep_mark=os.path.join(folder, _KEEP),
     )
+    return run(job, contract, journal, log, call)
 
 
 def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) -> int:
@@ -73,14 +83,15 @@ def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) ->
     if job_file_path(os.environ) is None:
         # `config` failed, so nothing was made.
         return 0
-    job, intent = _job(journal)
+    job, folder = _job(journal)
     with cancel.shielded():
         from executor.stages.cleanup import cleanup
 
-    return cleanup(job, journal, intent=intent, keep_mark=_keep_mark(intent))
+    return cleanup(job, journal, intent=os.path.join(folder, _CREATING), keep_mark=os.path.join(folder, _KEEP))
 
 
 def _job(journal: Journal) -> tuple[Job, str]:
+    """Return the job, and the folder in which its attempt keeps files."""
     path = job_file_path(os.environ)
     if path is None:
         raise ContractBroken(
@@ -91,12 +102,7 @@ def _job(journal: Journal) -> tuple[Job, str]:
     job = Job.read(path)
     journal.path = job.journal or None
     journal.bind(job=job.id, tenant=job.tenant, pod=job.pod)
-    return job, os.path.join(os.path.dirname(path), "kaniko-driver.creating")
-
-
-def _keep_mark(intent: str) -> str:
-    """Where `run` tells `cleanup` that the pod is to be kept."""
-    return os.path.join(os.path.dirname(intent), "kaniko-driver.keep")
+    return job, os.path.dirname(path)
 
 
 def _options(arguments: list[str]) -> tuple[str, str | None]:

@@ -5,7 +5,9 @@ Imports neither the full client nor, unless something breaks, an HTTP client: th
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from executor.cluster import credentials
@@ -30,10 +32,20 @@ _HELPER_UMASK, _BUILD_UMASK = "0000", "0022"
 _LOOK_SECONDS = 10.0
 
 
-def run(  # noqa: PLR0913 - what the runner gives, and what surrounds it
-    job: Job, contract: Contract, journal: Journal, log: JobLog, *, script_file: str, sub_stage: str, keep_mark: str
-) -> int:
-    """Carry out the stage; `keep_mark` is where `cleanup` looks whether to keep the pod.
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What the runner wants of this call."""
+
+    script_file: str
+    sub_stage: str
+    authors_mark: str
+    """Path of a mark that exists once the first of the author's scripts was sent."""
+    keep_mark: str
+    """Path of a mark that tells `cleanup` to keep the pod."""
+
+
+def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call) -> int:
+    """Carry out the stage.
 
     Returns:
         The stage's exit code; the script's own is left in BUILD_EXIT_CODE_FILE.
@@ -42,11 +54,10 @@ def run(  # noqa: PLR0913 - what the runner gives, and what surrounds it
         PodLost, ScriptLost, ClusterUnreachable, ClusterRefused: see `Script.run`.
     """
     contract.forget_exit_code()
-    helper = substages.runs_in_helper(sub_stage)
+    sub_stage = call.sub_stage
     journal.bind(sub_stage=sub_stage)
-    if not substages.is_known(sub_stage):
-        journal.warning("unknown sub-stage; it runs in the build container")
-    with open(script_file, "rb") as file:
+    helper = _belongs_to_helper(call, journal, log)
+    with open(call.script_file, "rb") as file:
         order = Order(
             stage=names.stage_id(sub_stage),
             script=file.read(),
@@ -76,8 +87,26 @@ def run(  # noqa: PLR0913 - what the runner gives, and what surrounds it
     if not ended.code:
         return 0
     if order.measured:
-        keeping.announce(job, log, keep_mark)
-    return contract.script_failed(ended.code)
+        keeping.announce(job, log, call.keep_mark)
+    return contract.script_failed(ended.code, log.say)
+
+
+def _belongs_to_helper(call: Call, journal: Journal, log: JobLog) -> bool:
+    if substages.is_authors(call.sub_stage):
+        with open(call.authors_mark, "w", encoding="ascii"):
+            pass
+        return False
+    began = os.path.exists(call.authors_mark)
+    helper = substages.runs_in_helper(call.sub_stage, authors_began=began)
+    if not substages.is_known(call.sub_stage):
+        place = names.HELPER if helper else names.BUILD
+        when = "after the job's own scripts began" if began else "before any of the job's own scripts"
+        journal.warning("unknown sub-stage", container=place, because=when)
+        log.say(
+            f"this driver does not know the sub-stage {call.sub_stage!r}; it runs in the {place} container, "
+            f"since the runner sent it {when}"
+        )
+    return helper
 
 
 def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> Surroundings:
@@ -154,7 +183,7 @@ def _stop(script: Script, job: Job, contract: Contract, log: JobLog) -> int:
     if ended is None:
         log.say("the script could not be stopped in time; it ends with its pod")
         return contract.system_failure
-    return contract.script_failed(ended.code or 1)
+    return contract.script_failed(ended.code or 1, log.say)
 
 
 def _leave_nothing(job: Job, journal: Journal) -> None:

@@ -43,6 +43,13 @@ def carry_out(name: str, stage: Callable[[Contract, Journal, JobLog], int]) -> i
         log.fail(error)
         if contract is not None:
             return contract.failed(error)
+    except OSError as error:
+        # Networks have errors of their own, so this is a file of the runner's host: gone, unreadable, no room for it.
+        journal.error("stage failed", exception=error, kind=type(error).__name__)
+        log.say(
+            f"A file on the runner's host cannot be used: {error.filename or 'of the stage'}: {error.strerror or error}"
+            "\nThis is no fault of the job: run it again. If it stays, the operator must look at the host's disk."
+        )
     except Exception as error:  # noqa: BLE001 - the last line of defence: a job's author must never see a traceback
         journal.error("stage failed unexpectedly", exception=error)
         log.say(

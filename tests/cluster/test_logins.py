@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from base64 import b64encode
-from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import layout, programs
 from testbed.joblog import plain
 from testbed.jobs import Credentials, JobSpec, Variable
-from testbed.wait import wait_for
+from tests.support import private_registry as private
+from tests.support.private_registry import PASSWORD, USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from testbed.coordinator_job import JobResult
 
     from .conftest import Author
 
-USER, PASSWORD = "builder", "open sesame"
-# bcrypt of the password, the only form that Distribution takes.
-HTPASSWD = f"{USER}:$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW\n"
 DOCKERFILE = "FROM scratch\nCOPY README /README\n"
 
 
 @pytest.fixture(scope="module")
 def private_registry(_bed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a registry that lets nobody in without the login above."""
-    with _registry(tmp_path_factory.mktemp("private")) as address:
+    with private.private_registry(tmp_path_factory.mktemp("private")) as address:
         yield address
-
-
-@contextmanager
-def _registry(folder: Path) -> Iterator[str]:
-    with closing(socket.create_server((layout.HOST_ADDRESS, 0))) as taken:
-        address = f"{layout.HOST_ADDRESS}:{taken.getsockname()[1]}"
-    (folder / "htpasswd").write_text(HTPASSWD)
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f'http: {{addr: "{address}"}}\nauth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n'
-    )
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [programs.REGISTRY.path, "serve", folder / "config.yml"],
-            stdout=log,
-            stderr=log,
-            env={"OTEL_TRACES_EXPORTER": "none"},
-        )
-    try:
-        wait_for("the private registry", lambda: _listens(address), 30)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.partition(":")
-    with socket.create_connection((host, int(port))):
-        return True
 
 
 def builds(author: Author, registry: str, *before: str, password: str = "", **more: object) -> JobResult:

@@ -16,11 +16,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.api_server import ApiServer
+from tests.support.exec_bridge import ExecBridge
+from tests.support.jobs import READY, pod_state
+from tests.support.pods import Pod, make_image, make_tools
 from tests.support.tenants import MINIMAL, write_settings
 from tests.support.tls import Certificate, make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tests.support.api_server import Exchange
+    from tests.support.container import Container
 
 DRIVER = Path(sys.executable).parent / "kaniko-driver"
 BUILD_FAILURE, SYSTEM_FAILURE = 43, 44
@@ -195,3 +201,62 @@ def attempt(tmp_path: Path, server: ApiServer, certificate: Certificate) -> Atte
 def without(environment: Mapping[str, str], *names: str) -> dict[str, str]:
     """Return variables without some."""
     return {name: value for name, value in environment.items() if name not in names}
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The /bin of every container."""
+    return make_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory, image: Path) -> Path:
+    """The tools volume."""
+    return make_tools(tmp_path_factory.mktemp("tools"), image)
+
+
+class Job:
+    """A job whose pod is ready."""
+
+    def __init__(self, attempt: Attempt, server: ApiServer, pod: Pod) -> None:
+        self.attempt = attempt
+        self.pod = pod
+        self.containers: dict[str, Container] = {name: pod.start(name) for name in ("build", "helper")}
+        self.bridge = ExecBridge(self.containers)
+        self.deleted = False
+        self.states: dict[str, dict[str, Any]] = dict(READY)
+        server.answers = [self.answer]
+        assert attempt.config().code == 0
+
+    def answer(self, exchange: Exchange) -> None:
+        if exchange.path.endswith("/exec"):
+            self.bridge.answer(exchange)
+        elif exchange.method == "DELETE":
+            self.deleted = True
+            exchange.json(200, {})
+        elif self.deleted:
+            exchange.refuse(404, "not found")
+        else:
+            exchange.json(200, pod_state(self.states))
+
+    @property
+    def builds(self) -> Path:
+        """The volume where scripts work."""
+        return self.pod.volumes["/builds"]
+
+    def verbs(self, container: str = "build") -> list[str]:
+        """Return what the supervisor was asked, in turn."""
+        return [verb for name, verb in self.bridge.verbs if name == container]
+
+
+@pytest.fixture
+def job(tmp_path: Path, attempt: Attempt, server: ApiServer, image: Path, tools: Path) -> Iterator[Job]:
+    """A job whose pod is ready; its stop grace is a second."""
+    attempt.configure(timeouts='connection = "5s"\nstop_grace = "1s"')
+    pod = Pod(tmp_path / "pod", image, tools)
+    made = Job(attempt, server, pod)
+    yield made
+    pod.close()
+    # Answers still talk to processes that ended with the containers.
+    server.close()
+    made.bridge.close()

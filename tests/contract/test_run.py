@@ -7,81 +7,16 @@ import random
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.conftest import BUILD_FAILURE, DRIVER, SYSTEM_FAILURE, Attempt
-from tests.support.exec_bridge import ExecBridge
-from tests.support.jobs import READY, pod_state
-from tests.support.pods import Pod, make_image, make_tools
+from tests.contract.conftest import BUILD_FAILURE, DRIVER, SYSTEM_FAILURE
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.support.api_server import ApiServer, Exchange
-    from tests.support.container import Container
-
-
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The /bin of every container."""
-    return make_image(tmp_path_factory.mktemp("image"))
-
-
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory: pytest.TempPathFactory, image: Path) -> Path:
-    """The tools volume."""
-    return make_tools(tmp_path_factory.mktemp("tools"), image)
-
-
-class Job:
-    """A job whose pod is ready."""
-
-    def __init__(self, attempt: Attempt, server: ApiServer, pod: Pod) -> None:
-        self.attempt = attempt
-        self.pod = pod
-        self.containers: dict[str, Container] = {name: pod.start(name) for name in ("build", "helper")}
-        self.bridge = ExecBridge(self.containers)
-        self.deleted = False
-        self.states: dict[str, dict[str, Any]] = dict(READY)
-        server.answers = [self.answer]
-        assert attempt.config().code == 0
-
-    def answer(self, exchange: Exchange) -> None:
-        if exchange.path.endswith("/exec"):
-            self.bridge.answer(exchange)
-        elif exchange.method == "DELETE":
-            self.deleted = True
-            exchange.json(200, {})
-        elif self.deleted:
-            exchange.refuse(404, "not found")
-        else:
-            exchange.json(200, pod_state(self.states))
-
-    @property
-    def builds(self) -> Path:
-        """The volume where scripts work."""
-        return self.pod.volumes["/builds"]
-
-    def verbs(self, container: str = "build") -> list[str]:
-        """Return what the supervisor was asked, in turn."""
-        return [verb for name, verb in self.bridge.verbs if name == container]
-
-
-@pytest.fixture
-def job(tmp_path: Path, attempt: Attempt, server: ApiServer, image: Path, tools: Path) -> Iterator[Job]:
-    """A job whose pod is ready; its stop grace is a second."""
-    attempt.configure(timeouts='connection = "5s"\nstop_grace = "1s"')
-    pod = Pod(tmp_path / "pod", image, tools)
-    made = Job(attempt, server, pod)
-    yield made
-    pod.close()
-    # Answers still talk to processes that ended with the containers.
-    server.close()
-    made.bridge.close()
+    from tests.contract.conftest import Job
+    from tests.support.api_server import ApiServer
 
 
 def test_output_and_success_pass(job: Job) -> None:
@@ -148,9 +83,22 @@ def test_sub_stages_run_where_they_belong(job: Job) -> None:
         assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER $(umask)"\n', sub_stage).out == "build 0022\n"
 
 
-def test_an_unknown_sub_stage_is_the_authors_and_noted(job: Job) -> None:
-    assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER"\n', "brand_new").out == "build\n"
-    assert "unknown sub-stage; it runs in the build container" in [event["event"] for event in job.attempt.events]
+def test_an_unknown_sub_stage_prepares_until_the_authors_scripts_begin(job: Job) -> None:
+    script = 'echo "$KANIKO_DRIVER_CONTAINER"\n'
+    early = job.attempt.run(script, "brand_new").out
+    assert early.endswith("\nhelper\n")
+    assert "'brand_new'; it runs in the helper container, since the runner sent it before" in early
+    job.attempt.run("exit 1\n", "step_lint")
+    late = job.attempt.run(script, "brand_new").out
+    assert "'brand_new'; it runs in the build container, since the runner sent it after" in late
+    noted = [event["container"] for event in job.attempt.events if event["event"] == "unknown sub-stage"]
+    assert noted == ["helper", "build"]
+
+
+def test_another_attempt_has_another_memory(job: Job) -> None:
+    job.attempt.run("true\n", "build_script")
+    (job.attempt.folder / "kaniko-driver.authors-began").unlink()
+    assert "helper container" in job.attempt.run("true\n", "brand_new").out
 
 
 def test_logins_reach_the_build_container_alone(job: Job) -> None:

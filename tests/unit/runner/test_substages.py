@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from executor.runner.substages import is_known, runs_in_helper
+from executor.runner.substages import is_authors, is_known, runs_in_helper
 
 # common/consts.go and common/build.go of GitLab Runner 19.4.
 HELPER = (
     "prepare_script",
     "get_sources",
     "clear_worktree",
+    "boot_verify_probes",
     "restore_cache",
     "download_artifacts",
     "archive_cache",
@@ -22,19 +23,24 @@ HELPER = (
 BUILD = ("build_script", "step_script", "step_release", "after_script")
 
 
+@pytest.mark.parametrize("began", [False, True])
 @pytest.mark.parametrize("sub_stage", HELPER)
-def test_git_caches_and_artifacts_run_in_the_helper(sub_stage: str) -> None:
-    assert runs_in_helper(sub_stage)
+def test_git_caches_and_artifacts_run_in_the_helper(sub_stage: str, *, began: bool) -> None:
+    assert runs_in_helper(sub_stage, authors_began=began)
     assert is_known(sub_stage)
+    assert not is_authors(sub_stage)
 
 
+@pytest.mark.parametrize("began", [False, True])
 @pytest.mark.parametrize("sub_stage", BUILD)
-def test_what_the_author_wrote_runs_in_the_build_container(sub_stage: str) -> None:
-    assert not runs_in_helper(sub_stage)
+def test_what_the_author_wrote_runs_in_the_build_container(sub_stage: str, *, began: bool) -> None:
+    assert not runs_in_helper(sub_stage, authors_began=began)
     assert is_known(sub_stage)
+    assert is_authors(sub_stage)
 
 
 @pytest.mark.parametrize("sub_stage", ["", "new_stage", "get_source", "Build_Script"])
-def test_an_unknown_name_is_the_authors_and_noticed(sub_stage: str) -> None:
-    assert not runs_in_helper(sub_stage)
+def test_an_unknown_name_prepares_until_the_author_has_begun_and_is_theirs_afterwards(sub_stage: str) -> None:
+    assert runs_in_helper(sub_stage, authors_began=False)
+    assert not runs_in_helper(sub_stage, authors_began=True)
     assert not is_known(sub_stage)

@@ -1,0 +1,264 @@
+"""The custom executor's contract, line by line, where no other file of this folder holds it.
+
+Lines and tests stand side by side in docs/en/reference/runner-contract.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.contract.conftest import BUILD_FAILURE, SYSTEM_FAILURE
+from tests.contract.test_stages import Cluster
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Attempt, Job
+    from tests.support.api_server import ApiServer
+
+# common/build.go and common/consts.go of GitLab Runner 19.4, in the order of a job.
+SUB_STAGES = (
+    ("prepare_script", "helper"),
+    ("get_sources", "helper"),
+    ("clear_worktree", "helper"),
+    ("get_sources", "helper"),
+    ("boot_verify_probes", "helper"),
+    ("restore_cache", "helper"),
+    ("download_artifacts", "helper"),
+    ("build_script", "build"),
+    ("step_script", "build"),
+    ("step_release", "build"),
+    ("after_script", "build"),
+    ("archive_cache", "helper"),
+    ("archive_cache_on_failure", "helper"),
+    ("upload_artifacts_on_success", "helper"),
+    ("upload_artifacts_on_failure", "helper"),
+    ("cleanup_file_variables", "helper"),
+)
+
+
+class TestSubStages:
+    def test_a_whole_job_runs_each_where_the_built_in_executor_does(self, job: Job) -> None:
+        script = 'echo "$KANIKO_DRIVER_CONTAINER"\n'
+        ran = [(name, job.attempt.run(script, name).out.splitlines()[0]) for name, _ in SUB_STAGES]
+        assert ran == list(SUB_STAGES)
+
+    def test_they_share_their_files_at_the_same_paths(self, job: Job) -> None:
+        job.attempt.run("mkdir -p /builds/g/p.tmp; echo A=b > /builds/g/p.tmp/gitlab_runner_env\n", "get_sources")
+        assert job.attempt.run(". /builds/g/p.tmp/gitlab_runner_env; echo $A\n").out == "b\n"
+        job.attempt.run("echo archive > /cache/x\n", "build_script")
+        assert job.attempt.run("cat /cache/x\n", "archive_cache").out == "archive\n"
+
+    def test_one_that_repeats_runs_again(self, job: Job) -> None:
+        for _ in range(3):
+            job.attempt.run("echo again >> /builds/lives\n", "get_sources")
+        assert (job.builds / "lives").read_text() == "again\n" * 3
+
+    def test_helper_commands_are_found_under_the_name_that_scripts_use(self, job: Job) -> None:
+        found = job.attempt.run("command -v gitlab-runner\n", "upload_artifacts_on_success").out
+        assert found == "/driver/tools/helper/gitlab-runner\n"
+        assert job.attempt.run("command -v gitlab-runner || echo none\n").out == "none\n"
+
+
+class TestExitCodes:
+    @pytest.mark.parametrize("code", sorted({*range(3, 256, 17), 126, 128, 130, 137, 143, 254}))
+    def test_the_scripts_own_arrives_whatever_it_is(self, job: Job, code: int) -> None:
+        assert job.attempt.run(f"exit {code}\n").code == BUILD_FAILURE
+        assert job.attempt.code_file.read_text() == f"{code}\n"
+
+    def test_a_script_that_a_signal_ended_is_128_and_the_signal(self, job: Job) -> None:
+        job.attempt.run("kill -9 $$\n")
+        assert job.attempt.code_file.read_text() == "137\n"
+
+    def test_a_code_that_cannot_be_left_is_said_and_the_job_fails_as_it_should(self, job: Job) -> None:
+        job.attempt.environment["BUILD_EXIT_CODE_FILE"] = str(job.attempt.folder / "no" / "such" / "folder")
+        done = job.attempt.run("exit 7\n")
+        assert done.code == BUILD_FAILURE
+        assert "the script's exit code 7 could not be handed to the runner, which takes it for 1" in done.out
+
+    def test_a_stale_code_that_cannot_be_removed_stops_the_stage(self, job: Job) -> None:
+        job.attempt.code_file.mkdir()
+        done = job.attempt.run("touch ran; exit 7\n")
+        assert done.code == SYSTEM_FAILURE
+        assert str(job.attempt.code_file) in done.out
+        assert not (job.builds / "ran").exists()
+
+    def test_success_leaves_none(self, job: Job) -> None:
+        job.attempt.code_file.write_text("7\n")
+        assert job.attempt.run("true\n").code == 0
+        assert not job.attempt.code_file.exists()
+
+    def test_a_runner_that_names_no_file_gets_its_plain_failure(self, job: Job) -> None:
+        del job.attempt.environment["BUILD_EXIT_CODE_FILE"]
+        assert job.attempt.run("exit 7\n").code == BUILD_FAILURE
+
+    def test_a_script_that_is_missing_is_no_build_failure(self, job: Job) -> None:
+        done = job.attempt.stage("run", "/no/such/script", "build_script")
+        assert done.code == SYSTEM_FAILURE
+        assert "/no/such/script: No such file or directory" in done.out
+
+
+class TestAttempts:
+    def test_two_at_once_have_pods_of_their_own_and_each_deletes_its_own(
+        self, attempt: Attempt, server: ApiServer, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        cluster = Cluster(server)
+        other = type(attempt)(tmp_path_factory.mktemp("other"), server.url, server.certificate)
+        for one in (attempt, other):
+            one.config()
+            assert one.stage("prepare").code == 0
+        assert cluster.pods == {attempt.job["pod"], other.job["pod"]}
+        assert attempt.stage("cleanup").code == 0
+        assert cluster.pods == {other.job["pod"]}
+
+    def test_three_tries_leave_no_pod_but_the_last(self, attempt: Attempt, server: ApiServer) -> None:
+        cluster = Cluster(server)
+        pods = []
+        for _ in range(3):
+            attempt.config()
+            assert attempt.stage("prepare").code == 0
+            pods.append(attempt.job["pod"])
+            assert attempt.stage("cleanup").code == 0
+        assert len(set(pods)) == 3
+        assert cluster.pods == set()
+
+    def test_a_prepare_without_a_cleanup_before_it_makes_no_second_pod_of_one_name(
+        self, attempt: Attempt, server: ApiServer
+    ) -> None:
+        cluster = Cluster(server)
+        attempt.config()
+        assert attempt.stage("prepare").code == 0
+        first = attempt.job["pod"]
+        attempt.config()
+        assert attempt.stage("prepare").code == 0
+        assert cluster.pods == {first, attempt.job["pod"]}
+
+    def test_cleanup_of_a_job_whose_pod_was_never_made_deletes_nothing_else(
+        self, attempt: Attempt, server: ApiServer
+    ) -> None:
+        Cluster(server)
+        attempt.config()
+        assert attempt.stage("cleanup").code == 0
+        deleted = [exchange.path.rsplit("/", 1)[-1] for exchange in server.exchanges if exchange.method == "DELETE"]
+        assert deleted == [attempt.job["pod"]]
+
+
+class TestKilledConfig:
+    def test_at_any_point_it_leaves_what_a_cleanup_can_work_with(self, attempt: Attempt, server: ApiServer) -> None:
+        Cluster(server)
+        took = attempt.config().seconds
+        file = attempt.folder / "kaniko-driver.json"
+        kept = dict(attempt.environment)
+        del attempt.environment["KANIKO_DRIVER_JOB_FILE"]
+        for step in range(12):
+            file.unlink(missing_ok=True)
+            process = attempt.start("config", "--settings", str(attempt.settings), "--tenant", "tenant-a")
+            with_timer(process.pid, took * step / 11)
+            process.communicate()
+            # The runner has no job_env then, and calls cleanup all the same.
+            assert attempt.stage("cleanup").code == 0
+            if file.exists():
+                attempt.environment = dict(kept)
+                # And should it have it: a job file is whole or not there.
+                assert attempt.stage("cleanup").code == 0
+                del attempt.environment["KANIKO_DRIVER_JOB_FILE"]
+
+    def test_a_job_file_that_was_cut_is_told_and_holds_nobody_up(self, attempt: Attempt) -> None:
+        attempt.config()
+        file = attempt.folder / "kaniko-driver.json"
+        whole = file.read_bytes()
+        for size in (0, 1, len(whole) // 2, len(whole) - 1):
+            file.write_bytes(whole[:size])
+            for stage in (("prepare",), ("run", "script", "build_script")):
+                done = attempt.stage(*stage)
+                assert done.code == SYSTEM_FAILURE
+                assert "job file" in done.words
+
+
+def with_timer(pid: int, seconds: float) -> None:
+    """Kill a process group after some time, or find that it has ended."""
+    select.select([], [], [], seconds)
+    os.killpg(pid, signal.SIGKILL)
+
+
+class TestFiles:
+    def test_nothing_is_left_outside_of_the_runners_folder(self, attempt: Attempt, server: ApiServer) -> None:
+        Cluster(server)
+        before = {path for path in attempt.folder.parent.rglob("*") if attempt.folder not in path.parents}
+        attempt.config()
+        attempt.stage("prepare")
+        attempt.stage("cleanup")
+        after = {path for path in attempt.folder.parent.rglob("*") if attempt.folder not in path.parents}
+        assert after - before == {attempt.journal}
+
+    def test_what_it_keeps_there_is_for_its_user_alone(self, attempt: Attempt) -> None:
+        attempt.config()
+        kept = [path for path in attempt.folder.iterdir() if path.name not in {"response.json", "script"}]
+        assert kept
+        assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in kept} == {0}
+
+    def test_a_full_disk_of_the_host_is_told(self, attempt: Attempt) -> None:
+        attempt.config()
+        # Root may write anywhere; a mark that is a folder stands for a disk that takes nothing.
+        (attempt.folder / "kaniko-driver.creating").mkdir()
+        done = attempt.stage("prepare")
+        assert done.code == SYSTEM_FAILURE
+        assert "A file on the runner's host cannot be used" in done.out
+        assert "kaniko-driver.creating" in done.out
+
+
+# commands/boot_verify.go: a synthetic job without image, project or commit, run when the runner starts.
+BOOT_CHECK: dict[str, Any] = {
+    "id": 2**63 - 2**16 + 1,
+    "token": "boot-verify",
+    "allow_git_fetch": False,
+    "job_info": {"name": "boot-verify", "stage": "boot-verify", "project_id": 0, "project_name": ""},
+    "git_info": {"repo_url": "", "ref": "", "sha": "", "before_sha": "", "ref_type": "", "refspecs": None},
+    "runner_info": {"timeout": 300},
+    "inputs": None,
+    "variables": [
+        {"key": "GIT_STRATEGY", "value": "none", "public": True},
+        {"key": "GIT_CHECKOUT", "value": "false", "public": True},
+    ],
+    "steps": [{"name": "script", "script": ["echo ok"], "timeout": 290, "when": "on_success"}],
+    "image": {"name": ""},
+    "services": None,
+    "artifacts": None,
+    "cache": None,
+    "credentials": None,
+    "dependencies": None,
+    "features": {},
+    "secrets": None,
+}
+
+
+class TestTheBootCheckOfTheRunner:
+    def test_it_is_a_job_like_any_other(self, attempt: Attempt, server: ApiServer) -> None:
+        cluster = Cluster(server)
+        (attempt.folder / "response.json").write_text(json.dumps(BOOT_CHECK))
+        assert attempt.config().code == 0
+        manifest = attempt.job["manifest"]
+        assert manifest["metadata"]["labels"]["kaniko-driver/job"] == str(BOOT_CHECK["id"])
+        assert len(manifest["metadata"]["name"]) <= 63
+        assert attempt.stage("prepare").code == 0
+        assert attempt.stage("cleanup").code == 0
+        assert cluster.pods == set()
+
+
+def test_stages_read_nothing_from_stdin(job: Job) -> None:
+    # The runner gives them /dev/null, and so do the scripts get it.
+    assert job.attempt.run("cat; echo end\n").out == "end\n"
+
+
+def test_a_stage_holds_no_output_open_when_it_ends(job: Job) -> None:
+    process = job.attempt.start_run("sleep 300 & echo over\n")
+    out, _ = process.communicate(timeout=20)
+    assert out == b"over\n"
+    until("the driver's children", lambda: not Path(f"/proc/{process.pid}").exists())
