@@ -26,7 +26,10 @@ _TICK_SECONDS = 1.0
 _SILENCE_SECONDS = 15.0
 _LONGEST_PAUSE = 3.0
 _TRIES_FOR_THE_REST = 5
-_ENDS_WITHOUT_A_WORD = 5
+# What starts in the pod and ends without a word is killed there. What does not start may be a node whose container
+# runtime is restarted: four times as many tries, which take half a minute.
+_VAIN_TRIES = 5
+_UNSTARTED = 0.25
 _WORKED_SECONDS = 5.0
 _WORTH_TELLING_SECONDS = 10.0
 _STOP_SECONDS = 20.0
@@ -112,8 +115,9 @@ class Script:
         self.used: Used | None = None
         """What it used, once it has ended; None where it was not measured."""
         self._heard = time.monotonic()
-        self._ends = 0
+        self._vain = 0.0
         self._tries_for_the_rest = 0
+        self._status = ""
 
     def run(self) -> Exited:
         """Start the script, pass its output on, and return how it ended.
@@ -132,7 +136,7 @@ class Script:
                 self._converse(self._around.open, *self._next_command())
                 if self._complete():
                     return self._result()
-                reason = "the stream ended before the script"
+                reason = f"the stream ended before the script {self._status}".strip()
             except (ClusterUnreachable, TimeoutError) as error:
                 reason = f"{type(error).__name__}: {getattr(error, 'why', '') or error}"
             except ClusterRefused as error:
@@ -231,13 +235,20 @@ class Script:
                 if channel == _STDOUT:
                     self._around.sink(data)
                 elif channel == _STATUS:
-                    self._ends += _tells_an_end(bytes(data))
+                    self._learn_its_end(bytes(data))
+                    continue
                 else:
                     self._obey(lines, bytes(data))
                 # Taken here and not before: a runner that reads slowly holds us up in `sink`, which is no silence.
                 self._heard = quiet_since = time.monotonic()
         finally:
             stream.close()
+
+    def _learn_its_end(self, status: bytes) -> None:
+        """What became of the command that was to follow; it says nothing of the script."""
+        ran = b'"Success"' in status or b'"NonZeroExitCode"' in status
+        self._vain += 1 if ran else _UNSTARTED
+        self._status = "" if ran else status[:500].decode("utf-8", "replace")
 
     def _obey(self, lines: ControlLines, data: bytes) -> None:
         for control in lines.feed(data):
@@ -267,12 +278,12 @@ class Script:
     def _count_vain_tries(self, *, more: bool) -> None:
         """Give up what would go on for ever although the connection stands; `more` when it brought output."""
         if more:
-            self._ends = self._tries_for_the_rest = 0
+            self._vain = self._tries_for_the_rest = 0
         self._tries_for_the_rest += self._exit is not None
         if self._tries_for_the_rest > _TRIES_FOR_THE_REST:
             raise _lost("Its end was reported, but not all that it had printed could be read.")
-        if self._ends > _ENDS_WITHOUT_A_WORD:
-            raise _lost("Whatever looks for it in the pod ends at once, without a word.")
+        if self._vain > _VAIN_TRIES:
+            raise _lost(f"Whatever looks for it in the pod ends at once, without a word. {self._status}".strip())
 
     def _read_the_rest(self) -> Exited:
         """The container is dead: the other one reads what it left, and the pod's state says why."""
@@ -318,11 +329,6 @@ class Script:
         lasted = time.monotonic() - self._heard
         if lasted > _WORTH_TELLING_SECONDS and self._is_known_to_run():
             self._around.say(f"The connection to the job pod was lost for {lasted:.0f} s; no output is missing.")
-
-
-def _tells_an_end(status: bytes) -> bool:
-    """Tell whether a command ran to its end, by the Status of the exec: not where it could not be started."""
-    return b'"Success"' in status or b'"NonZeroExitCode"' in status
 
 
 _WORDS = {

@@ -426,10 +426,19 @@ class TestGivingUp:
             pod.script().run()
         assert pod.clock.now - before < 15
 
-    def test_commands_that_cannot_be_started_are_a_node_in_trouble(self, pod: Pod) -> None:
+    def test_commands_that_cannot_be_started_are_a_node_in_trouble_for_a_while(self, pod: Pod) -> None:
         failure = b'{"status":"Failure","reason":"InternalError","message":"containerd is not there"}'
-        pod.plans = [breaks_after(3), *[Plan(change=lambda _: [(STATUS, failure)])] * 20]
+        unstarted = Plan(change=lambda _: [(STATUS, failure)])
+        pod.plans = [breaks_after(3), *[unstarted] * 15]
         assert pod.script().run().code == 0
+
+    def test_and_then_they_are_given_up_with_the_reason(self, pod: Pod) -> None:
+        failure = b'{"status":"Failure","reason":"InternalError","message":"containerd is not there"}'
+        pod.plans = [breaks_after(3), *[Plan(change=lambda _: [(STATUS, failure)])] * 100]
+        before = pod.clock.now
+        with pytest.raises(ScriptLost, match="containerd is not there"):
+            pod.script().run()
+        assert 20 < pod.clock.now - before < 60
 
     def test_followers_that_die_while_they_bring_output_are_no_reason_to_give_up(self, pod: Pod) -> None:
         killed = b'{"status":"Failure","reason":"NonZeroExitCode"}'

@@ -324,6 +324,16 @@ class TestProxy:
         (request,) = proxy.requests
         assert request.startswith(f"CONNECT {server.url.removeprefix('https://')} ")
 
+    def test_the_server_is_verified_through_it(
+        self, server: ApiServer, connection: Connection, client: Client, proxy: Proxy
+    ) -> None:
+        server.answers = [accepts(hangs_on)]
+        through = replace(connection, proxy=f"http://u%20ser:p%40ss@127.0.0.1:{proxy.port}")
+        with pytest.raises(ClusterUnreachable, match="somebody"):
+            client.open(replace(through, tls_server_name="somebody.else"))
+        assert server.exchanges == []
+        client.open(replace(through, tls_server_name="127.0.0.1"))
+
     def test_a_proxy_that_refuses_is_told(
         self, server: ApiServer, connection: Connection, client: Client, proxy: Proxy
     ) -> None:
