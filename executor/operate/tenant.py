@@ -16,6 +16,9 @@ _FORMAT = click.option(
     show_default=True,
     help="For people or scripts.",
 )
+_RUNNER = click.option(
+    "--runner", is_flag=True, help="With the tenant's GitLab Runner inside the cluster: [runner.pod] of its settings."
+)
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
@@ -93,8 +96,9 @@ def init(
 @tenant.command()
 @click.argument("name")
 @settings_option
+@_RUNNER
 @click.option("--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
-def render(name: str, *, settings: str, output: str) -> None:
+def render(name: str, *, settings: str, runner: bool, output: str) -> None:
     """Print the tenant's cluster objects, without a look at any cluster.
 
     For review, for a repository that something else applies from, or for someone who has the rights:
@@ -105,7 +109,7 @@ def render(name: str, *, settings: str, output: str) -> None:
     from executor.operate.tenant_files import show_objects
 
     with failures_in_words():
-        show_objects(name, settings=settings, output=output)
+        show_objects(name, settings=settings, output=output, with_runner=runner)
 
 
 @tenant.command()
@@ -113,10 +117,13 @@ def render(name: str, *, settings: str, output: str) -> None:
 @settings_option
 @kubeconfig_option
 @context_option
+@_RUNNER
 @click.option("--diff", is_flag=True, help="Show what would change, change nothing; exit code 2 when something would.")
 @_YES
 @_FORMAT
-def apply(name: str, *, settings: str, kubeconfig: str, context: str, diff: bool, yes: bool, output: str) -> None:
+def apply(
+    name: str, *, settings: str, kubeconfig: str, context: str, runner: bool, diff: bool, yes: bool, output: str
+) -> None:
     """Bring the cluster to what the tenant's settings say; says of each object what became of it.
 
     May be repeated at any time. Running jobs are not touched: limits and policies count for pods made from then on.
@@ -132,7 +139,15 @@ def apply(name: str, *, settings: str, kubeconfig: str, context: str, diff: bool
     from executor.operate.tenant_apply import apply_tenant
 
     with failures_in_words():
-        apply_tenant(name, settings=settings, kubeconfig=kubeconfig, context=context, diff=diff, yes=yes, output=output)
+        apply_tenant(
+            name,
+            settings=settings,
+            rights=(kubeconfig, context),
+            with_runner=runner,
+            diff=diff,
+            yes=yes,
+            output=output,
+        )
 
 
 @tenant.command("kubeconfig")

@@ -12,10 +12,11 @@ import click
 
 from executor.cluster.admin import Admin, Reference, host_of
 from executor.errors import ClusterRefused, SettingsInvalid
+from executor.operate.tenant_objects import rendered
 from executor.pod.names import TENANT_LABEL
 from executor.settings import network
 from executor.settings.load import load
-from executor.tenancy import changes, objects
+from executor.tenancy import changes
 
 if TYPE_CHECKING:
     from executor.settings.model import Tenant
@@ -49,19 +50,21 @@ class Step:
 
 
 def apply_tenant(
-    name: str, *, settings: str, kubeconfig: str, context: str, diff: bool, yes: bool, output: str
+    name: str, *, settings: str, rights: tuple[str, str], with_runner: bool, diff: bool, yes: bool, output: str
 ) -> None:
-    """Carry out the command.
+    """Carry out the command; `rights` are kubeconfig and context of the operator.
 
     Raises:
         SettingsInvalid: they cannot be used, or would let builds reach the API server.
         ClusterRefused: a right is missing, or the cluster cannot take an object.
     """
-    tenant = load(settings, name).tenant
-    admin = Admin(kubeconfig=kubeconfig, context=context)
+    loaded = load(settings, name)
+    tenant = loaded.tenant
+    manifests = rendered(settings, loaded, with_runner=with_runner)
+    admin = Admin(kubeconfig=rights[0], context=rights[1])
     check_namespace(admin, tenant)
     notes = _check_network(admin, tenant)
-    steps = plan(admin, objects.render(tenant))
+    steps = plan(admin, manifests)
     for note in [*notes, *_notes(steps)]:
         click.echo(f"Note: {note}", err=True)
     wanted = [step for step in steps if step.state in {"created", "changed"}]

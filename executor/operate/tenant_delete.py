@@ -10,6 +10,7 @@ import click
 from executor.cluster.admin import Admin, Reference
 from executor.errors import ClusterUnreachable
 from executor.operate.tenant_apply import check_namespace
+from executor.pod import names
 from executor.settings.load import load
 from executor.tenancy import login, objects
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from executor.settings.model import Tenant
 
 _PATIENCE = 180.0
-"""Seconds for the namespace to go; pods have their grace period, and the cluster its own pace."""
+"""Seconds for a namespace to go; pods have their grace period, and the cluster its own pace."""
 _LOOK_EVERY = 1.0
 _ENDED = ("Succeeded", "Failed")
 
@@ -27,54 +28,63 @@ def delete_tenant(name: str, *, settings: str, rights: tuple[str, str], yes: boo
 
     Raises:
         ClusterRefused: a right is missing.
-        ClusterUnreachable: the namespace does not go.
+        ClusterUnreachable: a namespace does not go.
     """
     tenant = load(settings, name).tenant
     admin = Admin(kubeconfig=rights[0], context=rights[1])
     check_namespace(admin, tenant)
-    manifests = [*objects.render(tenant), login.anchor(tenant.cluster.namespace)]
-    there = [reference for reference in map(Reference.of, manifests) if _is_there(admin, reference)]
-    home = Reference(version="v1", kind="Namespace", name=tenant.cluster.namespace)
-    if keep_namespace:
-        there = [reference for reference in there if reference != home]
+    homes = [_namespace(names.runner_namespace(name)), _namespace(tenant.cluster.namespace)]
+    manifests = [*objects.render(tenant), login.anchor(name, tenant.cluster.namespace)]
+    own = [homes[0], *map(Reference.of, manifests)]
+    there = [one for one in own if _is_its(admin, one, name) and not (keep_namespace and one == homes[1])]
     if not there:
         click.echo(f"There is nothing of {name} in {admin.server.url}.")
         return
-    _show(admin, tenant, there, home)
+    for reference in there:
+        click.echo(f"to delete {reference}")
+    for home in homes:
+        if home in there:
+            _say_what_goes_with(admin, home)
+    layers = f"the layer cache in bucket {tenant.cache.bucket}" if tenant.cache.bucket else "data in S3"
+    click.echo(f"Not touched: {layers}, images in registries, the settings file, the runner in GitLab.")
     if not yes:
         click.confirm(f"Delete {name} from {admin.server.url}?", abort=True, err=True)
-    _delete(admin, there, home)
+    _delete(admin, there, [home for home in homes if home in there])
     _say_what_stays(tenant, settings)
 
 
-def _is_there(admin: Admin, reference: Reference) -> bool:
-    return admin.serves(reference) and admin.get(reference) is not None
+def _namespace(name: str) -> Reference:
+    return Reference(version="v1", kind="Namespace", name=name)
 
 
-def _show(admin: Admin, tenant: Tenant, there: list[Reference], home: Reference) -> None:
-    for reference in there:
-        click.echo(f"to delete {reference}")
-    pods = admin.list(Reference(version="v1", kind="Pod", namespace=home.name)) if home in there else []
+def _is_its(admin: Admin, reference: Reference, tenant: str) -> bool:
+    """Tell whether there is such an object, made for this tenant; what merely has the name is somebody else's."""
+    found = admin.get(reference) if admin.serves(reference) else None
+    return found is not None and found["metadata"].get("labels", {}).get(names.TENANT_LABEL) == tenant
+
+
+def _say_what_goes_with(admin: Admin, home: Reference) -> None:
+    pods = admin.list(Reference(version="v1", kind="Pod", namespace=home.name))
     running = [pod for pod in pods if pod.get("status", {}).get("phase") not in _ENDED]
-    if home in there:
-        secrets = admin.list(Reference(version="v1", kind="Secret", namespace=home.name))
-        click.echo(
-            f"With the namespace go {len(running)} running and {len(pods) - len(running)} ended pods, "
-            f"{len(secrets)} Secrets, and whatever else is in it."
-        )
-    layers = f"the layer cache in bucket {tenant.cache.bucket}" if tenant.cache.bucket else "data in S3"
-    click.echo(f"Not touched: {layers}, images in registries, the settings file, the runner in GitLab.")
+    secrets = admin.list(Reference(version="v1", kind="Secret", namespace=home.name))
+    click.echo(
+        f"With namespace {home.name} go {len(running)} running and {len(pods) - len(running)} ended pods, "
+        f"{len(secrets)} Secrets, and whatever else is in it."
+    )
 
 
-def _delete(admin: Admin, there: list[Reference], home: Reference) -> None:
-    # The namespace first: while there are pods and tokens, the policy must hold.
-    for reference in sorted(there, key=lambda one: (one != home, not one.namespace)):
-        if reference.namespace == home.name and home in there:
-            continue
-        admin.delete(reference)
-        if reference == home:
-            _wait_until_gone(admin, home)
-        click.echo(f"deleted {reference}")
+def _delete(admin: Admin, there: list[Reference], homes: list[Reference]) -> None:
+    # The namespaces first, the runner's before the tenant's: while there are pods and tokens, the policy must hold.
+    for home in homes:
+        admin.delete(home)
+    for home in homes:
+        _wait_until_gone(admin, home)
+        click.echo(f"deleted {home}")
+    gone = {home.name for home in homes}
+    for reference in there:
+        if reference not in homes and reference.namespace not in gone:
+            admin.delete(reference)
+            click.echo(f"deleted {reference}")
 
 
 def _wait_until_gone(admin: Admin, home: Reference) -> None:
@@ -91,10 +101,11 @@ def _wait_until_gone(admin: Admin, home: Reference) -> None:
 
 
 def _say_what_stays(tenant: Tenant, settings: str) -> None:
-    click.echo(
-        f"Left for you: {settings}/tenants/{tenant.name}.toml"
-        + (f", {tenant.cluster.kubeconfig}" if tenant.cluster.kubeconfig else "")
-        + ", its [[runners]] section in config.toml, its runner in GitLab"
-        + (f", bucket {tenant.cache.bucket} below {tenant.cache.prefix}/{tenant.name}" if tenant.cache.bucket else "")
-        + "."
-    )
+    left = [
+        f"{settings}/tenants/{tenant.name}.toml",
+        tenant.cluster.kubeconfig,
+        "its [[runners]] section in config.toml",
+        "its runner in GitLab",
+        f"bucket {tenant.cache.bucket} below {tenant.cache.prefix}/{tenant.name}" if tenant.cache.bucket else "",
+    ]
+    click.echo(f"Left for you: {', '.join(filter(None, left))}.")

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from executor.errors import DriverError, SettingsInvalid
+from executor.operate.tenant_objects import rendered
 from executor.settings.load import load, tenant_names
-from executor.tenancy import objects, registration, starter
+from executor.tenancy import registration, starter
 
 
 def show_list(settings: str, *, output: str) -> None:
@@ -81,18 +82,18 @@ def start(
     click.echo(f"wrote {path}\nFill in what it explains, above all [network]; then: kaniko-driver tenant apply {name}")
 
 
-def show_objects(name: str, *, settings: str, output: str) -> None:
+def show_objects(name: str, *, settings: str, output: str, with_runner: bool) -> None:
     """Print the tenant's objects as one stream of YAML documents, or as one List."""
-    rendered = objects.render(load(settings, name).tenant)
+    shown = rendered(settings, load(settings, name), with_runner=with_runner)
     if output == "json":
-        click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": rendered}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": shown}, indent=2, ensure_ascii=False))
         return
     # Imported here: the other commands of this module need no YAML.
     import yaml
 
     # Aliases would be correct YAML, and unreadable.
     yaml.SafeDumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
-    click.echo(yaml.safe_dump_all(rendered, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    click.echo(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
 
 def show_registration(name: str, *, settings: str, command: str) -> None:

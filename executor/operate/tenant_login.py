@@ -55,7 +55,7 @@ def write_login(
 
 def _token(admin: Admin, tenant: Tenant, *, seconds: int, revoke: bool) -> dict[str, Any]:
     namespace = tenant.cluster.namespace
-    anchor, account = login.anchor(namespace), Reference.of(login.account(namespace))
+    anchor, account = login.anchor(tenant.name, namespace), Reference.of(login.account(namespace))
     if admin.get(account) is None:
         raise SettingsInvalid(
             f"The driver has no service account in the namespace {namespace} yet.",

@@ -11,12 +11,12 @@ LOGIN_SECRET = "kaniko-driver-login"  # noqa: S105 - the name of a Secret
 """Holds nothing: tokens are bound to it, so that deleting it ends all of them at once."""
 
 
-def anchor(namespace: str) -> dict[str, Any]:
+def anchor(tenant: str, namespace: str) -> dict[str, Any]:
     """Return the Secret that tokens are bound to."""
     metadata = {
         "name": LOGIN_SECRET,
         "namespace": namespace,
-        "labels": {"app.kubernetes.io/managed-by": "kaniko-driver"},
+        "labels": {"app.kubernetes.io/managed-by": "kaniko-driver", names.TENANT_LABEL: tenant},
     }
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
 

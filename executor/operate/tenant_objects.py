@@ -1,0 +1,34 @@
+"""The settings' folder -> a tenant's cluster objects, with its runner where that is wanted."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from executor.tenancy import objects, runner
+
+if TYPE_CHECKING:
+    from executor.settings.load import Settings
+
+
+def rendered(folder: str, settings: Settings, *, with_runner: bool) -> list[dict[str, Any]]:
+    """Return the objects, in the order of making.
+
+    Raises:
+        SettingsInvalid: a runner inside the cluster cannot work with these settings.
+    """
+    tenant = settings.tenant
+    own = objects.render(tenant)
+    if not with_runner:
+        return own
+    files = runner.Files(
+        driver=_read(folder, "driver.toml"),
+        tenant=_read(folder, "tenants", f"{tenant.name}.toml"),
+        log=settings.driver.log.file,
+    )
+    return [*own, *runner.render(tenant, files)]
+
+
+def _read(*path: str) -> str:
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return file.read()
