@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from executor import __version__
+from executor.operate.migrate import migrate
 from executor.operate.tenant import tenant
 from executor.operate.validate import validate
 
@@ -65,4 +66,5 @@ def cleanup() -> None:
 
 
 cli.add_command(tenant)
+cli.add_command(migrate)
 cli.add_command(validate)
