@@ -218,6 +218,7 @@ class Admin:
 
 def _client(kubeconfig: str, context: str) -> Any:
     # Imported here: it costs half a second and 45 MB, and `--help` needs none of it.
+    import yaml
     from kubernetes import client, config
 
     try:
@@ -229,7 +230,15 @@ def _client(kubeconfig: str, context: str) -> Any:
         configuration = client.Configuration()
         config.load_incluster_config(client_configuration=configuration)
         return client.ApiClient(configuration)
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        config.ConfigException,
+        yaml.YAMLError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise CredentialsInvalid(
             "There are no credentials for the cluster that could be used.",
             # Only the client's own words: a parser's may quote the file, and with it a token.
