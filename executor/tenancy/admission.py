@@ -127,6 +127,7 @@ def _rules(tenant: Tenant, pod: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("a toleration is not among those of the tenant's settings", _tolerations(tenant, pod)),
         ("this is not the priority class of job pods", _priority(pod)),
+        ("this is not the runtime class of job pods", _runtime(pod)),
         *_user_namespace(pod),
     ]
 
@@ -219,6 +220,11 @@ def _priority(pod: dict[str, Any]) -> str:
     field = "object.spec.priorityClassName"
     # Without one of its own a pod gets the cluster's default class, whatever its name is.
     return _same(field, own) if own else f"!has({field}) || !{field}.startsWith('system-')"
+
+
+def _runtime(pod: dict[str, Any]) -> str:
+    # A sandbox that the tenant's settings choose must not be left out, nor another runtime be chosen.
+    return _same("object.spec.runtimeClassName", pod["spec"].get("runtimeClassName", ""))
 
 
 def _user_namespace(pod: dict[str, Any]) -> list[tuple[str, str]]:
