@@ -153,6 +153,11 @@ class Script:
                 return self._read_the_rest()
             self._wait(pauses.next(restart=worked), reason)
 
+    def follow(self) -> Exited:
+        """Pass on the output of a script that somebody else started; errors as of `run`."""
+        self._started = True
+        return self.run()
+
     def stop(self, *, grace: int) -> Exited | None:
         """End the script and everything it started; pass on what it printed until then.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -17,8 +18,6 @@ from executor.cluster import credentials
 from executor.errors import ClusterRefused, ClusterUnreachable
 
 if TYPE_CHECKING:
-    import ssl
-
     from executor.job import Connection
 
 STDOUT, STDERR, STATUS = 1, 2, 3
@@ -33,15 +32,23 @@ class ExecStream:
     """A command that runs in a container, for as long as the connection lasts."""
 
     def __init__(
-        self, connection: Connection, context: ssl.SSLContext, *, pod: str, container: str, command: list[str]
+        self,
+        connection: Connection,
+        context: ssl.SSLContext,
+        *,
+        pod: str,
+        container: str,
+        command: list[str],
+        terminal: bool = False,
     ) -> None:
-        """Start the command.
+        """Start the command; on a `terminal` its stderr is part of its stdout.
 
         Raises:
             ClusterRefused: 404 no such pod, 403 a right is missing, 400 or 500 the container does not run.
             ClusterUnreachable: no connection.
         """
-        query = [("container", container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true")]
+        query = [("container", container), ("stdin", "true"), ("stdout", "true")]
+        query.append(("tty", "true") if terminal else ("stderr", "true"))
         query += [("command", word) for word in command]
         target = urlsplit(connection.server)
         path = f"{target.path}/api/v1/namespaces/{quote(connection.namespace)}/pods/{quote(pod)}/exec"
@@ -67,6 +74,37 @@ class ExecStream:
                 self._socket.send_binary(_STDIN + data[start : start + _CHUNK])
         except (OSError, websocket.WebSocketException) as error:
             raise _broken(error) from error
+
+    def end_input(self) -> None:
+        """Let the command read the end of its input; servers before subprotocol v5 cannot."""
+        self._control(b"\xff\0")
+
+    def resize(self, *, columns: int, rows: int) -> None:
+        """Tell the command's terminal its size."""
+        self._control(b"\4" + json.dumps({"Width": columns, "Height": rows}).encode())
+
+    def ping(self) -> None:
+        """Keep a quiet connection alive."""
+        try:
+            self._socket.ping()
+        except (OSError, websocket.WebSocketException) as error:
+            raise _broken(error) from error
+
+    def _control(self, data: bytes) -> None:
+        try:
+            self._socket.send_binary(data)
+        except (OSError, websocket.WebSocketException) as error:
+            raise _broken(error) from error
+
+    def fileno(self) -> int:
+        """Return what to wait on beside other files; what `pending` tells of is not seen there."""
+        number: int = self._socket.fileno()  # type: ignore[no-untyped-call] # the library's own types end here
+        return number
+
+    def pending(self) -> bool:
+        """Tell whether bytes have been taken from the connection that `receive` has not seen yet."""
+        layer = self._socket.sock
+        return isinstance(layer, ssl.SSLSocket) and layer.pending() > 0
 
     def receive(self, seconds: float) -> tuple[int, memoryview] | None:
         """Wait for output.

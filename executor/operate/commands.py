@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from executor import __version__
+from executor.operate.exec import exec_
+from executor.operate.logs import logs
 from executor.operate.migrate import migrate
 from executor.operate.tenant import tenant
 from executor.operate.validate import validate
@@ -67,4 +69,6 @@ def cleanup() -> None:
 
 cli.add_command(tenant)
 cli.add_command(migrate)
+cli.add_command(exec_)
+cli.add_command(logs)
 cli.add_command(validate)

@@ -71,6 +71,21 @@ def health_check_command(ports: Iterable[int], seconds: int) -> list[str]:
     return [busybox, "sh", "-c", f'for port in {words}; do {{ {check} && echo "$port"; }} & done; wait']
 
 
+def stages_command(*, seen: int | None = None) -> list[str]:
+    """List the scripts so far, one a line: ID CONTAINER TIME; waits until there are more than `seen`."""
+    return [*_SUPERVISOR, "stages", *([] if seen is None else [str(seen)])]
+
+
+def shell_command(folder: str) -> list[str]:
+    """Start an interactive shell in a folder, or in /builds where it is missing; with the tools last on PATH."""
+    busybox, tools = f"{names.TOOLS_FOLDER}/busybox", f"{names.TOOLS_FOLDER}/bin"
+    script = (
+        f'cd "$1" 2>/dev/null || cd {names.BUILDS_FOLDER}; export PATH="$PATH:{tools}"; '
+        f"if command -v bash >/dev/null; then exec bash; else exec {busybox} sh; fi"
+    )
+    return [busybox, "sh", "-c", script, "shell", folder]
+
+
 def hold_command(*, seconds: int) -> list[str]:
     """Scrub the pod of logins and scripts, and keep its first processes alive for so long, scripts or none."""
     return [*_SUPERVISOR, "hold", str(seconds)]

@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from executor.cluster import credentials
-from executor.cluster.script import Fate, Order, Script, Surroundings
-from executor.cluster.stream import ExecStream
-from executor.diagnosis import cause
+from executor.cluster.place import Place
+from executor.cluster.script import Order, Script, Surroundings
 from executor.errors import Cancelled, PodLost, RunnerGone
 from executor.pod import names
 from executor.runner import sections, substages
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 # As the built-in executor: its helper sets 0000, the build keeps what it has. Modes are part of Kaniko's cache keys.
 _HELPER_UMASK, _BUILD_UMASK = "0000", "0022"
-_LOOK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,36 +107,12 @@ def _belongs_to_helper(call: Call, journal: Journal, log: JobLog) -> bool:
 
 
 def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> Surroundings:
-    context = credentials.tls_context(job.connection)
-    container, other = (names.HELPER, names.BUILD) if helper else (names.BUILD, names.HELPER)
-    seen: dict[str, Any] | None = None
-
-    def open_in(name: str, command: list[str]) -> ExecStream:
-        return ExecStream(job.connection, context, pod=job.pod, container=name, command=command)
-
-    def look() -> Fate:
-        # Imported here: only a lost connection needs it.
-        from executor.cluster.api import Api
-
-        nonlocal seen
-        # Once: the script's own loop tries again, and makes the connection first.
-        with Api(job.connection, patience=_LOOK_SECONDS, tries=1) as api:
-            seen = api.get_pod(job.pod)
-        if seen is not None and "running" in cause.container_state(seen, container):
-            return Fate.RUNNING
-        if seen is not None and "running" in cause.container_state(seen, other):
-            return Fate.ENDED
-        raise explain()
-
-    def explain() -> PodLost:
-        found = cause.of_lost_pod(seen, container)
-        return PodLost(found.what, why=found.why, remedy=found.remedy)
-
+    place = Place(job.connection, pod=job.pod, container=names.HELPER if helper else names.BUILD)
     return Surroundings(
-        open=lambda command: open_in(container, command),
-        open_elsewhere=lambda command: open_in(other, command),
-        look=look,
-        explain=explain,
+        open=place.open,
+        open_elsewhere=place.open_elsewhere,
+        look=place.look,
+        explain=place.explain,
         sink=log.script_output,
         passed=log.passed,
         say=log.say_between_lines,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def test_help_lists_every_command(attempt: Attempt) -> None:
     done = attempt.stage("--help")
     assert done.code == 0
-    for command in ("config", "prepare", "run", "cleanup", "validate"):
+    for command in ("config", "prepare", "run", "cleanup", "exec", "logs", "validate"):
         assert f"\n  {command} " in done.out
 
 

@@ -5,6 +5,7 @@ As with a kubelet, a connection that breaks leaves the process alone.
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
@@ -38,7 +39,7 @@ class ExecBridge:
             exchange.refuse(500, f"container not found ({name!r})")
             return
         peer = exchange.websocket()
-        self.verbs.append((name, peer.command[3]))
+        self.verbs.append((name, "".join(peer.command[3:4])))
         process = container.popen(*peer.command)
         self._processes.append(process)
         self._peers.append(peer)
@@ -57,6 +58,14 @@ class ExecBridge:
                 if stream is not None:
                     with suppress(OSError):
                         stream.close()
+
+
+def _status(code: int) -> bytes:
+    """What a kubelet says of a command's end."""
+    if code == 0:
+        return b'{"status":"Success"}'
+    details = {"causes": [{"reason": "ExitCode", "message": str(code)}]}
+    return json.dumps({"status": "Failure", "reason": "NonZeroExitCode", "details": details}).encode()
 
 
 class _Conversation:
@@ -80,7 +89,7 @@ class _Conversation:
         for thread in outputs:
             thread.join()
         with suppress(OSError, ValueError):
-            self._peer.send(_STATUS, b'{"status":"Success"}')
+            self._peer.send(_STATUS, _status(self._process.wait()))
             # The reader hears the client's answer to it.
             self._peer.say_goodbye()
         reader.join()
@@ -92,6 +101,8 @@ class _Conversation:
                 if frame[:1] == b"\0":
                     self._process.stdin.write(frame[1:])
                     self._process.stdin.flush()
+                elif frame == b"\xff\0":
+                    self._process.stdin.close()
 
     def _pass_on(self, channel: int, stream: IO[bytes]) -> None:
         with suppress(OSError, ValueError):

@@ -1,0 +1,66 @@
+"""Where a script runs: a container of a job pod, the pod's other container, and what became of both.
+
+The exec streams of one script all begin here. The API client is imported only when a connection was lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from executor.cluster import credentials
+from executor.cluster.script import Fate
+from executor.cluster.stream import ExecStream
+from executor.diagnosis import cause
+from executor.errors import PodLost
+from executor.pod import names
+
+if TYPE_CHECKING:
+    from executor.job import Connection
+
+_LOOK_SECONDS = 10.0
+
+
+class Place:
+    """One container of one pod, as `script.Surroundings` want it."""
+
+    def __init__(self, connection: Connection, *, pod: str, container: str) -> None:
+        self._connection = connection
+        self._context = credentials.tls_context(connection)
+        self._pod = pod
+        self._container = container
+        self._other = names.BUILD if container == names.HELPER else names.HELPER
+        self._seen: dict[str, Any] | None = None
+
+    def open(self, command: list[str]) -> ExecStream:
+        """Start a command in the container; errors as of `ExecStream`."""
+        return self._open_in(self._container, command)
+
+    def open_elsewhere(self, command: list[str]) -> ExecStream:
+        """Start a command in the other container, which shares the volumes."""
+        return self._open_in(self._other, command)
+
+    def _open_in(self, container: str, command: list[str]) -> ExecStream:
+        return ExecStream(self._connection, self._context, pod=self._pod, container=container, command=command)
+
+    def look(self) -> Fate:
+        """Ask the API server for the pod, once: whoever asks tries again himself.
+
+        Raises:
+            PodLost: it is gone, or can run nothing any more.
+            ClusterUnreachable: no answer.
+        """
+        # Imported here: only a lost connection needs it.
+        from executor.cluster.api import Api
+
+        with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
+            self._seen = api.get_pod(self._pod)
+        if self._seen is not None and "running" in cause.container_state(self._seen, self._container):
+            return Fate.RUNNING
+        if self._seen is not None and "running" in cause.container_state(self._seen, self._other):
+            return Fate.ENDED
+        raise self.explain()
+
+    def explain(self) -> PodLost:
+        """Say why the container that `look` found dead is."""
+        found = cause.of_lost_pod(self._seen, self._container)
+        return PodLost(found.what, why=found.why, remedy=found.remedy)
