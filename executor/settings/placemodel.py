@@ -90,8 +90,8 @@ class RunnerPod:
     image: OptionalImage = setting("GitLab Runner with this driver: what `scripts/runner-image` is for.", "")
     pull_secrets: tuple[ObjectName, ...] = setting("Secrets of the runner's namespace for pulling that image.", ())
     secret: ObjectName = setting(
-        "Secret of the runner's namespace with the runner's `token`; `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` "
-        "in it are for `cache:` of jobs, `logins.json` in it for registry.logins_file.",
+        "Secret of the runner's namespace with its `token`; in it `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` "
+        "are for `cache:` of jobs, `logins.json` for registry.logins_file, `ca.crt` for a private authority of GitLab.",
         "kaniko-runner",
     )
     tenant_nodes: bool = setting("Run on the tenant's own nodes; `false`: wherever there is room.", default=False)

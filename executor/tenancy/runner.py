@@ -31,6 +31,7 @@ _CONFIGURATION = "/etc/kaniko-runner"
 _SECRET = "/run/secrets/kaniko-runner"  # noqa: S105 - a path
 _PRIVATE = dirname(RUNNER_LOGINS_FILE)
 _TOKEN = "@TOKEN@"  # noqa: S105 - stands where the token will
+_AUTHORITY = "@AUTHORITY@"
 _RBAC = "rbac.authorization.k8s.io"
 
 # The runner reads its token from config.toml only. It comes by a pipe, since arguments are seen by every process.
@@ -41,7 +42,10 @@ token=$(cat {_SECRET}/token)
 case $token in
     "" | *[!A-Za-z0-9._-]*) echo "the Secret's token is empty or no token of GitLab" >&2; exit 1 ;;
 esac
-printf 's/{_TOKEN}/%s/\\n' "$token" | sed -f - {_CONFIGURATION}/config.toml >{_PRIVATE}/config.toml
+authority=
+[ ! -f {_SECRET}/ca.crt ] || authority={_SECRET}/ca.crt
+printf 's/{_TOKEN}/%s/\\ns|{_AUTHORITY}|%s|\\n' "$token" "$authority" |
+    sed -f - {_CONFIGURATION}/config.toml >{_PRIVATE}/config.toml
 [ ! -f {_SECRET}/logins.json ] || cp {_SECRET}/logins.json {RUNNER_LOGINS_FILE}
 # The operator log is the container's standard output; the runner's own log is its standard error.
 [ -z "$OPERATOR_LOG" ] || ln -sf /proc/1/fd/1 "$OPERATOR_LOG"
@@ -116,7 +120,8 @@ def _configuration(tenant: Tenant) -> dict[str, Any]:
         "check_interval": 3,
         # After SIGTERM, which only an operator by hand sends: the kubelet sends what the image names, SIGQUIT.
         "shutdown_timeout": 60,
-        "runners": [section(tenant, token=_TOKEN)],
+        # The job's git and helper get it from the runner.
+        "runners": [{"tls-ca-file": _AUTHORITY, **section(tenant, token=_TOKEN)}],
     }
 
 

@@ -171,10 +171,10 @@ def set_up(tenant: Tenant) -> None:
     _mark(tenant).set()
 
 
-def operate(command: str, name: str, *arguments: str) -> str:
+def operate(command: str, name: str, *arguments: str, folder: Path = layout.DRIVER) -> str:
     """Run `kaniko-driver tenant COMMAND NAME` with the rights of the cluster's administrator."""
     rights = ("--kubeconfig", str(layout.ADMIN_KUBECONFIG))
-    return run((*layout.ENTER, COMMAND, "tenant", command, name, "--settings", layout.DRIVER, *rights, *arguments))
+    return run((*layout.ENTER, COMMAND, "tenant", command, name, "--settings", folder, *rights, *arguments))
 
 
 def _counted(tenant: Tenant) -> bool:

@@ -10,8 +10,6 @@ import pytest
 
 from executor import __version__
 from executor.pod import names
-from executor.settings.load import load
-from executor.tenancy.runner import Files, render
 from testbed import api, ci, cluster, layout, registry, runner_image, tenants
 from testbed.coordinator import Coordinator
 from testbed.gitserver import commit
@@ -127,13 +125,13 @@ def in_cluster(image: str, tmp_path: Path) -> Iterator[InCluster]:
         tenants=[TENANT_A.name],
         first_job=7000,
     ) as coordinator:
-        objects = objects_of(image, coordinator.url, tmp_path / "settings")
+        folder = tmp_path / "settings"
+        write_settings(folder, image, coordinator.url)
         namespace = names.runner_namespace(TENANT_A.name)
         try:
-            cluster.kubectl("apply", "--filename=-", stdin=json.dumps(objects["items"][0]))
+            tenants.operate("apply", TENANT_A.name, "--runner", "--yes", folder=folder)
             token = f"--from-literal=token={coordinator.runner_token(TENANT_A.name)}"
             cluster.kubectl("create", "secret", "generic", "kaniko-runner", f"--namespace={namespace}", token)
-            cluster.kubectl("apply", "--filename=-", stdin=json.dumps(objects))
             yield InCluster(coordinator, namespace)
         finally:
             cluster.kubectl("delete", "deployment", "--all", f"--namespace={namespace}", "--wait=false")
@@ -142,18 +140,13 @@ def in_cluster(image: str, tmp_path: Path) -> Iterator[InCluster]:
             cluster.kubectl("delete", "rolebinding", names.RUNNER, f"--namespace={TENANT_A.name}")
 
 
-def objects_of(image: str, url: str, folder: Path) -> dict[str, Any]:
-    """The runner's objects, rendered from the bed's settings of the tenant and what a runner in the cluster needs."""
-    server, port = layout.HOST_ADDRESS, layout.API_PORT
+def write_settings(folder: Path, image: str, url: str) -> None:
+    """Write the bed's settings of the tenant, changed as a runner in the cluster needs them."""
     lines = tenants.settings(TENANT_A).splitlines()
     text = "\n".join(line for line in lines if not line.startswith("kubeconfig"))
     text += f"""
 [gitlab]
 url = "{url}"
-
-[network]
-api_server = [{{ cidr = "{server}/32", ports = [{port}] }}]
-gitlab = [{{ cidr = "{server}/32", ports = [{url.rpartition(":")[2]}] }}]
 
 [runner.pod]
 image = "{image}"
@@ -162,9 +155,6 @@ drain = "1m"
     (folder / "tenants").mkdir(parents=True)
     (folder / "driver.toml").write_text("version = 1\n")
     (folder / "tenants" / f"{TENANT_A.name}.toml").write_text(text)
-    settings = load(str(folder), TENANT_A.name)
-    files = Files(driver="version = 1\n", tenant=text, log=settings.driver.log.file)
-    return {"apiVersion": "v1", "kind": "List", "items": render(settings.tenant, files)}
 
 
 def test_a_runner_in_the_cluster_takes_a_job_and_finishes_it(in_cluster: InCluster) -> None:

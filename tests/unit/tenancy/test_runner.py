@@ -152,9 +152,17 @@ class TestStart:
         done = start("glrt-Ab_1.2-3\n")
         assert done.returncode == 0, done.stderr
         written = tmp_path / "run/kaniko-runner/config.toml"
-        assert tomllib.loads(written.read_text())["runners"][0]["token"] == "glrt-Ab_1.2-3"
+        (section,) = tomllib.loads(written.read_text())["runners"]
+        assert (section["token"], section["tls-ca-file"]) == ("glrt-Ab_1.2-3", "")
         assert written.stat().st_mode & 0o077 == 0
         assert done.stdout == f"run --config {written} --working-directory /h\n"
+
+    def test_a_private_authority_is_trusted_where_the_secret_has_one(self, start: Any, tmp_path: Path) -> None:
+        authority = tmp_path / "run/secrets/kaniko-runner/ca.crt"
+        authority.write_text("-----BEGIN CERTIFICATE-----\n")
+        assert start("glrt-1").returncode == 0
+        (section,) = tomllib.loads((tmp_path / "run/kaniko-runner/config.toml").read_text())["runners"]
+        assert section["tls-ca-file"] == str(authority)
 
     @pytest.mark.parametrize("token", ["", "glrt-a/b", "two\nlines", "glrt&"])
     def test_what_is_no_token_is_refused_and_not_shown(self, start: Any, token: str) -> None:
