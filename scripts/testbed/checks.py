@@ -23,22 +23,25 @@ LINTERS = (
     ("lint-imports",),
 )
 
+HELP = """
+Run the project's checks and tests; without arguments all of them.
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+\b
+lint      style, strict types, and who may import whom
+unit      pure functions and the in-pod programs; half a minute, no root
+contract  the stage commands, called as GitLab Runner calls them; a minute, no root
+cluster   real jobs on the test bed; needs root and Linux, and builds the bed when it is not there
+
+Ends at the first kind that fails. Cluster tests leave the bed down, unless it was up before or --keep is given.
+"""
+
+
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("kinds", nargs=-1, type=click.Choice([*KINDS, "all"]), metavar="[lint|unit|contract|cluster|all]...")
 @click.option("--keep", is_flag=True, help="Leave the test bed up when it was this command that started it.")
 @click.option("-k", "expression", default="", help="Only tests whose names match, as in pytest.")
 def main(kinds: tuple[str, ...], *, keep: bool, expression: str) -> None:
-    r"""Run the project's checks and tests; without arguments all of them.
-
-    \b
-    lint      style, strict types, and who may import whom
-    unit      pure functions and the in-pod programs; half a minute, no root
-    contract  the stage commands, called as GitLab Runner calls them; a minute, no root
-    cluster   real jobs on the test bed; needs root and Linux, and builds the bed when it is not there
-
-    Ends at the first kind that fails. Cluster tests leave the bed down, unless it was up before or --keep is given.
-    """
+    """Carry out the chosen kinds in their order."""
     progress = Progress()
     wanted = [kind for kind in KINDS if not kinds or "all" in kinds or kind in kinds]
     try:

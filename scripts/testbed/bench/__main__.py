@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 from testbed import bed, ci, layout, network
 from testbed.bench import host
 from testbed.bench.ground import prepared
-from testbed.bench.measures import MEASURES
+from testbed.bench.measures import LONG, MEASURES
 from testbed.bench.plot import svg
 from testbed.bench.report import document
 from testbed.bench.samples import Samples, merge
@@ -24,12 +25,40 @@ from testbed.progress import Progress
 
 FOLDER = layout.STATE / "bench"
 FILE = click.Path(dir_okay=False, path_type=Path)
+HELP = """
+Measure the driver on the test bed, beside the built-in Kubernetes executor of the same gitlab-runner.
+
+Both take the same jobs in turn, with the same images, requests and limits, on the same node, so that whatever
+else this machine does meets both. Absolute times are those of a small machine: the ratios are what counts.
+
+\b
+job     a trivial job with a git clone: hand-out to script and to end; API requests, from the audit log
+stages  wall time, CPU and memory of each stage process; start of `run` to the script's first byte
+twenty  twenty jobs at once: script starts, makespan, CPU and memory of the runner and all below it
+log     200 MB through one stage; how soon lines arrive under one and under twenty streams
+build   the sample's build, empty and full layer cache, beside Kaniko alone in a bare pod
+
+\b
+Try:
+  scripts/bench --only job --rounds 3
+  scripts/bench --json figures.json --svg figures.svg
+  scripts/bench --show figures.json --markdown
+
+It ends with exit code 1 when a job fails, since then nothing that was measured means anything. The bed is left as
+it was found: up, or down.
+"""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--json", "json_file", type=FILE, help="Write medians and all samples to this file.")
 @click.option("--svg", "svg_file", type=FILE, help="Draw the figures that both executors have.")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How often to measure each thing.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="How often to measure each thing; a third of that for `twenty` and `build`.",
+)
 @click.option(
     "--only",
     type=click.Choice(list(MEASURES)),
@@ -47,27 +76,7 @@ def main(
     show: Path | None,
     markdown: bool,
 ) -> None:
-    r"""Measure the driver on the test bed, beside the built-in Kubernetes executor of the same gitlab-runner.
-
-    Both take the same jobs in turn, with the same images, requests and limits, on the same node, so that whatever
-    else this machine does meets both. Absolute times are those of a small machine: the ratios are what counts.
-
-    \b
-    job     a trivial job with a git clone: hand-out to script and to end; API requests, from the audit log
-    stages  wall time, CPU and memory of each stage process; start of `run` to the script's first byte
-    twenty  twenty jobs at once: script starts, makespan, CPU and memory of the runner and all below it
-    log     200 MB through one stage; how soon lines arrive under one and under twenty streams
-    build   the sample's build, empty and full layer cache, beside Kaniko alone in a bare pod
-
-    \b
-    Try:
-      scripts/bench --only job --rounds 3
-      scripts/bench --json figures.json --svg figures.svg
-      scripts/bench --show figures.json --markdown
-
-    It ends with exit code 1 when a job fails, since then nothing that was measured means anything. The bed is left as
-    it was found: up, or down.
-    """
+    """Measure, and show what was measured."""
     if show:
         found = json.loads(show.read_text())
         samples, machine, when = found["samples"], found["host"], datetime.fromtimestamp(show.stat().st_mtime, UTC)
@@ -104,7 +113,7 @@ def measure(wanted: tuple[str, ...], rounds: int, progress: Progress) -> Samples
             if name in wanted:
                 merge(samples, {"load_average": [host.load()]})
                 with progress.step(f"measuring: {name}"):
-                    merge(samples, take(ground, rounds))
+                    merge(samples, take(ground, math.ceil(rounds / 3) if name in LONG else rounds))
     # Kept when something failed: it holds the logs.
     remove(FOLDER)
     return samples

@@ -126,8 +126,8 @@ def first_byte(attempt: Attempt) -> float:
 def together(ground: Ground, rounds: int) -> Samples:
     """Twenty jobs at once: makespan, script starts, CPU and memory of the runner with everything below it."""
     samples: Samples = {}
-    for _ in range(rounds):
-        for queue in (BUILTIN, DRIVER):
+    for number in range(rounds):
+        for queue in (BUILTIN, DRIVER) if number % 2 == 0 else (DRIVER, BUILTIN):
             with ground.progress.step(f"{TOGETHER} jobs at once, {queue}"):
                 merge(samples, _twenty(ground, queue))
             ground.wait_until_quiet()
@@ -240,6 +240,8 @@ def _started(result: JobResult) -> float:
     return found["start"]
 
 
+LONG = frozenset({"twenty", "build"})
+"""Measures that take minutes: a third of the rounds is enough for them."""
 MEASURES: dict[str, Callable[[Ground, int], Samples]] = {
     "job": job,
     "stages": stages,
