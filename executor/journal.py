@@ -11,6 +11,8 @@ import os
 import time
 from typing import Any
 
+from executor.scrub import without_logins
+
 
 class Journal:
     """Appends events with the fields that every line of this stage carries."""
@@ -47,6 +49,7 @@ class Journal:
         line = json.dumps({"timestamp": stamp, "level": level, "event": event, **self.context, **fields}, default=str)
         if self.path is None:
             return
+        line = without_logins(line)
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:

@@ -151,12 +151,12 @@ def _ask_plugin(plugin: dict[str, Any]) -> dict[str, str]:
         if token is None or not _TOKEN.fullmatch(token):
             raise ValueError("token")
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # Neither its output nor its arguments: both may hold secrets.
+        # Neither its output nor its arguments: both may hold secrets. And so may the error itself, in the operator log.
         raise CredentialsInvalid(
             "The program that supplies the credentials for the cluster failed.",
             why=f"{command[0]}: {type(error).__name__}" + _exit_of(error),
             remedy=plugin["hint"] or "The operator should run it by hand, as gitlab-runner's user.",
-        ) from error
+        ) from None
     return status
 
 

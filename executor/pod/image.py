@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from executor.errors import JobRefused
-from executor.scrub import image_without_login
+from executor.scrub import image_without_login, readable
 
 if TYPE_CHECKING:
     from executor.runner.response import JobResponse
@@ -29,6 +29,7 @@ _REFERENCE = re.compile(
     re.ASCII,
 )
 _LONGEST_NAME = 1000
+_LONGEST_QUOTE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +91,9 @@ def choose_pull_policy(wanted: tuple[str, ...], tenant: Tenant, image: str) -> s
     for policy in wanted:
         if policy in allowed:
             return policy
+    words = readable(", ".join(wanted), _LONGEST_QUOTE)
     raise JobRefused(
-        f"The pull policy of {image} was refused: {', '.join(wanted)} is not among those that {tenant.name} allows.",
+        f"The pull policy of {image} was refused: {words} is not among those that {tenant.name} allows.",
         why=f"Allowed: {', '.join(allowed)}.",
         remedy=f"Remove `pull_policy:` from the job, or ask the operator of {tenant.name} to add it to "
         "images.allowed_pull_policies.",
@@ -107,7 +109,7 @@ def require_image_name(name: str, what: str) -> None:
     if len(name) <= _LONGEST_NAME and _REFERENCE.fullmatch(name):
         return
     raise JobRefused(
-        f"{what} has a name that no image can have: {image_without_login(name[:200])!r}",
+        f"{what} has a name that no image can have: {image_without_login(name[:_LONGEST_QUOTE])!r}",
         why="It must read like registry.example.com/group/name:tag, in small letters but for host and tag, "
         "and without a login.",
         remedy="Correct it in .gitlab-ci.yml; if a variable stands in it, look whether that is set for this job.",

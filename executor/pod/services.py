@@ -35,6 +35,7 @@ _VERSION = re.compile(r"(?::[^/:@]+)?(?:@.*)?$")
 _PORT = re.compile(r":[0-9]+(?=/|$)")
 _HEALTH_CHECK = "HEALTHCHECK_TCP_PORT"
 _LAST_PORT = 65535
+_LONGEST_QUOTE = 100
 _VARIABLES_AT_MOST = 900_000
 """Bytes; a Secret takes 1 MiB, base64 not counted."""
 
@@ -144,7 +145,7 @@ def _hosts(service: Service) -> Iterable[str]:
     for alias in service.aliases:
         if not _is_host(alias):
             raise JobRefused(
-                f"The service {service.name} has an alias that no host can have: {alias!r}",
+                f"The service {service.name} has an alias that no host can have: {alias[:_LONGEST_QUOTE]!r}",
                 why="Names of hosts have small letters, digits, dots and hyphens; each part begins and ends with a "
                 "letter or digit and has 63 characters at most.",
                 remedy="Correct `alias:` in .gitlab-ci.yml; several are separated by blanks or commas.",
@@ -173,7 +174,7 @@ def _environment(response: JobResponse, service: Service) -> dict[str, str]:
     for key, value in own.items():
         if not _VARIABLE.fullmatch(key) or "\0" in value:
             raise JobRefused(
-                f"The service {service.name} cannot have the variable {key!r}.",
+                f"The service {service.name} cannot have the variable {key[:_LONGEST_QUOTE]!r}.",
                 why="Names of variables have letters, digits and underscores, and values no NUL character.",
                 remedy="Correct `variables:` of the service in .gitlab-ci.yml.",
             )

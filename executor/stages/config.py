@@ -23,6 +23,7 @@ from executor.pod.manifest import PodRequest, render
 from executor.pod.services import choose_services
 from executor.runner.contract import JOB_FILE_VARIABLE, job_variables, required
 from executor.runner.response import JobResponse, read_job_response
+from executor.scrub import readable
 from executor.settings.load import Settings, load, log_file, tenant_of_root_namespace
 from executor.settings.units import Bytes, Cpu
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from executor.stages.joblog import JobLog
 
 _DELETE_SLACK = 600
+_LONGEST_ANNOTATION = 4096
+"""Characters, four bytes each at most."""
 
 
 def config(folder: str, tenant: str | None, journal: Journal, log: JobLog) -> int:
@@ -203,7 +206,7 @@ def _logins_file(tenant: Tenant) -> str:
 
 def _gitlab_annotations(response: JobResponse) -> dict[str, str]:
     """Say of which job the pod is, in the words of GitLab's own executor."""
-    return {
+    said = {
         "project.runner.gitlab.com/id": str(response.project_id),
         "project.runner.gitlab.com/path": response.project_path,
         "job.runner.gitlab.com/id": str(response.id),
@@ -212,3 +215,5 @@ def _gitlab_annotations(response: JobResponse) -> dict[str, str]:
         "job.runner.gitlab.com/sha": response.sha,
         "job.runner.gitlab.com/timeout": f"{response.timeout}s",
     }
+    # The API server takes 256 KiB of annotations in all, and its clients no half characters.
+    return {key: readable(text, _LONGEST_ANNOTATION) for key, text in said.items()}

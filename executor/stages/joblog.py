@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from executor.runner import sections
+from executor.scrub import without_logins, without_orders
 from executor.stages import cancel
 
 if TYPE_CHECKING:
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 STDOUT, STDERR = 1, 2
 _NAME = "kaniko-driver: "
 _NEWLINE = ord("\n")
+_LONGEST_LINE = 4000
 
 
 def _lines(text: str) -> str:
-    return _NAME + "\n  ".join(line for line in text.splitlines() if line) + "\n"
+    # Words of the cluster, of services and of the job itself are among it.
+    lines = (without_orders(line)[:_LONGEST_LINE] for line in without_logins(text).splitlines())
+    return _NAME + "\n  ".join(line for line in lines if line) + "\n"
 
 
 class JobLog:

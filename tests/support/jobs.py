@@ -47,7 +47,7 @@ def pod_state(
     """Make the job pod as the API returns it; `states` are its containers', `status` further fields."""
     containers = [{"name": name, "image": f"{name}:1", "state": state} for name, state in (states or {}).items()]
     return {
-        "metadata": {"name": POD, "resourceVersion": str(version)},
+        "metadata": {"name": POD, "uid": "u-1", "resourceVersion": str(version)},
         "spec": {"nodeName": node, "containers": []} if node else {"containers": []},
         "status": {"containerStatuses": containers, **status},
     }
