@@ -126,8 +126,8 @@ def apply(
 ) -> None:
     """Bring the cluster to what the tenant's settings say; says of each object what became of it.
 
-    May be repeated at any time. Running jobs are not touched: limits and policies count for pods made from then on.
-    Fields that somebody changed by hand are set back.
+    May be repeated at any time. Running jobs go on: limits and the admission policy count for pods made from then on,
+    network policies for running ones too. Fields that somebody changed by hand are set back.
 
     \b
     Example:

@@ -176,7 +176,7 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "account": (lambda pod: pod["spec"].update(serviceAccountName="kaniko-driver"), "not a service account"),
     "limit": (
         lambda pod: container(pod)["resources"]["limits"].update(memory="5Gi"),
-        "none above the tenant's highest",
+        "memory",  # said by the LimitRange where that comes first
     ),
     "toleration": (lambda pod: pod["spec"].update(tolerations=[{"operator": "Exists"}]), "a toleration is not"),
     "priority": (
