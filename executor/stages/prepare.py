@@ -216,13 +216,14 @@ class _Waiting:
         """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""
         if self._last is not None:
             return _not_started(self._last)
-        warnings = ""
-        with contextlib.suppress(DriverError):
+        try:
             warnings = "\n".join(
                 f"{event.get('reason')}: {event.get('message')}"
                 for event in api.events_of(self._job.pod)
                 if event.get("type") == "Warning"
             )
+        except DriverError as error:
+            warnings = f"The cluster's warnings cannot be read: {error.why}"
         if self._scheduled is None:
             what = f"No node took the job pod within {self._job.schedule_timeout} s (timeouts.schedule of the tenant)."
         else:

@@ -51,6 +51,7 @@ class Cluster:
         self.deleted = False
         self.on_create: Callable[[Exchange], None] | None = None
         self.on_watch: Callable[[Exchange], None] | None = None
+        self.on_events: Callable[[Exchange], None] | None = None
         server.answers = [self.answer]
 
     def answer(self, exchange: Exchange) -> None:
@@ -69,6 +70,8 @@ class Cluster:
         elif exchange.method == "DELETE":
             self.deleted = True
             exchange.json(200, {})
+        elif exchange.path.endswith("/events") and self.on_events is not None:
+            self.on_events(exchange)
         elif exchange.path.endswith("/events"):
             exchange.json(200, {"items": [{"type": "Warning", "reason": "FailedMount", "message": "no disk"}, {}]})
         elif ("watch", "true") not in exchange.query:
@@ -328,6 +331,14 @@ class TestOutOfTime:
             prepare.run(start_timeout=1)
         assert failed.value.why == "FailedMount: no disk"
         assert cluster.deleted
+
+    def test_a_missing_right_to_read_the_warnings_is_named(self, prepare: Stage, cluster: Cluster) -> None:
+        words = 'events is forbidden: User "u" cannot list resource "events"'
+        cluster.states = [pod_state({"build": CREATING, "tools": DONE})]
+        cluster.on_events = lambda exchange: exchange.refuse(403, words, "Forbidden")
+        with pytest.raises(PodNotStarted, match=r"within 1 s \(timeouts.start of the tenant\)") as failed:
+            prepare.run(start_timeout=1)
+        assert failed.value.why == f"The cluster's warnings cannot be read: 403 {words}"
 
     def test_an_api_server_that_never_answers_ends_the_stage_in_time(self, prepare: Stage, cluster: Cluster) -> None:
         cluster.server.answers = [lambda exchange: exchange.silence()]
