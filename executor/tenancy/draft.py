@@ -13,11 +13,10 @@ from executor.settings import checks
 from executor.settings.model import Tenant
 from executor.settings.reader import Path, TomlFile, build, dotted
 from executor.tenancy.sample import usual
+from executor.tenancy.starter import NODE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_RESOURCES = ("cpu", "memory", "ephemeral_storage")
 
 
 class Draft:
@@ -128,10 +127,10 @@ class Draft:
                 self.set(f"images.{key}", image)
                 self.tell(f"images.{key} is {image}: name the one that you want, and pin it.")
         if not self.get("nodes.labels"):
-            self.set("nodes.labels", {"example.com/tenant": [self.name]})
+            self.set("nodes.labels", {NODE_LABEL: [self.name]})
             self.tell(
                 "nodes.labels: the runner used any node, and a tenant has nodes of its own. Label them "
-                f"example.com/tenant={self.name}, or write the label that they have."
+                f"{NODE_LABEL}={self.name}, or write the label that they have."
             )
 
     def _settle_resources(self) -> None:

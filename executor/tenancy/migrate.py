@@ -49,9 +49,14 @@ def migrate(document: Mapping[str, Any]) -> list[Migrated]:
     Args:
         document: the parsed config.toml.
     """
-    runners = [one for one in document.get("runners") or () if one.get("executor") == "kubernetes"]
+    runners = [one for one in document.get("runners") or () if _table(one).get("executor") == "kubernetes"]
     taken: dict[str, str] = {}
     return [_one(runner, _name(runner, taken), document, taken) for runner in runners]
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """Return a table; anything else in its place is what GitLab Runner would refuse, and holds nothing for us."""
+    return value if isinstance(value, dict) else {}
 
 
 def _name(runner: Mapping[str, Any], taken: Mapping[str, str]) -> str:
@@ -62,7 +67,7 @@ def _name(runner: Mapping[str, Any], taken: Mapping[str, str]) -> str:
 
 def _one(runner: Mapping[str, Any], name: str, document: Mapping[str, Any], taken: dict[str, str]) -> Migrated:
     draft = Draft(name)
-    kubernetes = runner.get("kubernetes") or {}
+    kubernetes = _table(runner.get("kubernetes"))
     if not kubernetes.get("namespace"):
         draft.set_namespace("")
     for key, value in kubernetes.items():
@@ -108,8 +113,8 @@ def _gitlab(draft: Draft, runner: Mapping[str, Any], document: Mapping[str, Any]
         draft.set("gitlab.url", runner["url"])
     if jobs := runner.get("limit") or document.get("concurrent"):
         draft.set("capacity.jobs", jobs)
-    cache = runner.get("cache") or {}
-    s3 = cache.get("s3") or cache.get("S3") or {}
+    cache = _table(runner.get("cache"))
+    s3 = _table(cache.get("s3") or cache.get("S3"))
     for key, to in (("BucketName", "bucket"), ("ServerAddress", "server"), ("BucketLocation", "region")):
         if s3.get(key):
             draft.set(f"runner.cache_{to}", s3[key])

@@ -257,7 +257,17 @@ def test_two_runners_are_two_tenants_with_a_namespace_each(tmp_path: Path) -> No
     assert told(second, "cluster.namespace", "one customer")
 
 
+@pytest.mark.parametrize(
+    "section", [{"kubernetes": [3]}, {"cache": "s3"}, {"limit": "many", "url": 5}, {"cache": {"s3": [1]}}]
+)
+def test_what_the_runner_itself_would_refuse_stops_nothing(section: dict[str, Any], tmp_path: Path) -> None:
+    (one,) = migrate({"runners": [runner(section=section)]})
+    loaded(one, tmp_path)
+
+
 def test_a_configuration_without_such_a_runner_gives_nothing() -> None:
+    assert migrate({"runners": "x"}) == []
+    assert migrate({"runners": [3]}) == []
     assert migrate({"runners": [{"name": "a", "executor": "docker"}]}) == []
     assert migrate({}) == []
 
