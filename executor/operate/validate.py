@@ -2,32 +2,106 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from executor.errors import SettingsInvalid
-from executor.settings.load import load, tenant_names
+from executor.cluster import kubeconfig
+from executor.errors import DriverError, SettingsInvalid
+from executor.operate import apart
+from executor.pod.manifest import PodRequest, render
+from executor.settings.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from executor.settings.model import Tenant
 
 
 @click.command()
 @click.option(
     "--settings", type=click.Path(), default="/etc/kaniko-driver", show_default=True, help="Folder with driver.toml."
 )
-def validate(settings: str) -> None:
-    """Check the settings of all tenants; exit code 1 when a job could not start with them."""
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
+)
+def validate(settings: str, output: str) -> None:
+    """Check the settings of all tenants, and what tenants must not share.
+
+    All mistakes of all files are listed, each with its file and line: also kubeconfigs and files with logins that
+    cannot be read, and patches of pods that would be refused. Nothing is asked of a cluster.
+
+    Example: kaniko-driver validate --settings ./config
+
+    Exit codes: 0 all good (there may be warnings), 1 a job could not start or tenants are not apart, 2 wrong arguments.
+    """
     try:
-        names = tenant_names(settings)
+        found = survey(settings)
     except SettingsInvalid as error:
         raise click.ClickException(str(error)) from error
-    broken = 0
-    for name in names:
-        try:
-            load(settings, name)
-            click.echo(f"{name}: good")
-        except SettingsInvalid as error:
-            broken += 1
-            click.echo(f"{name}: {error.what}\n{error.why}", err=True)
-    if not names:
+    if not found.names:
         raise click.ClickException(f"there is no tenant in {settings}/tenants")
-    sys.exit(1 if broken else 0)
+    apart.compare(found, _servers(found))
+    for name, tenant in found.tenants.items():
+        _try_pod(found, name, tenant)
+    _print(found, output)
+    sys.exit(1 if found.problems else 0)
+
+
+def _servers(found: Survey) -> dict[str, str]:
+    """Return where each tenant's API server is; complains of kubeconfigs that cannot be used."""
+    servers = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, tenant in found.tenants.items():
+            cluster = tenant.cluster
+            if not cluster.kubeconfig:
+                # The service account of the runner's pod: this machine may be another one.
+                continue
+            try:
+                connection = kubeconfig.connect(
+                    path=cluster.kubeconfig, context=cluster.context, namespace=cluster.namespace, folder=folder
+                )
+                servers[name] = connection.server
+            except DriverError as error:
+                found.complain(name, ("cluster", "kubeconfig"), f"{error.what} {error.why}".strip())
+    return servers
+
+
+def _try_pod(found: Survey, name: str, tenant: Tenant) -> None:
+    """Make a pod as a job would get it: a patch shows only there whether it may be laid over it."""
+    request = PodRequest(
+        name="kaniko-job-0",
+        attempt="0",
+        job_id=0,
+        project_id=0,
+        annotations={},
+        build_image=tenant.images.kaniko,
+        cache_prefix=tenant.cache.prefix,
+        deadline=1,
+        delete_after=0,
+    )
+    try:
+        render(tenant, request)
+    except SettingsInvalid as error:
+        for line in error.why.splitlines():
+            found.complain(name, ("pod", "patch"), line)
+
+
+def _print(found: Survey, output: str) -> None:
+    if output == "json":
+        report = {
+            "tenants": {name: name not in found.broken for name in found.names},
+            "problems": [asdict(problem) for problem in sorted(found.problems)],
+            "warnings": [asdict(warning) for warning in sorted(found.warnings)],
+        }
+        click.echo(json.dumps(report, indent=2))
+        return
+    for name in found.names:
+        if name not in found.broken:
+            click.echo(f"{name}: good")
+    for problem in sorted(found.problems):
+        click.echo(str(problem), err=True)
+    for warning in sorted(found.warnings):
+        click.echo(f"warning: {warning}", err=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from executor.errors import SettingsInvalid
 from executor.settings import checks
 from executor.settings.model import Driver, Log, Tenant
-from executor.settings.reader import Flat, Path, Problem, TomlFile, build
+from executor.settings.reader import Flat, Path, Problem, TomlFile, build, dotted
 
 VERSION = 1
 # The name becomes a label's value and a path in the bucket.
@@ -29,50 +29,92 @@ class Settings:
     tenant: Tenant
 
 
+class Layers:
+    """driver.toml and one tenant's file, read and laid over each other; knows where each value came from."""
+
+    def __init__(self, folder: str, tenant: str) -> None:
+        """Read the files.
+
+        Raises:
+            SettingsInvalid: one cannot be read at all.
+        """
+        self.tenant = tenant
+        self.driver_file = _open(os.path.join(folder, "driver.toml"))
+        self.tenant_file = _open(os.path.join(folder, "tenants", f"{tenant}.toml"))
+        self.own, self.defaults = _read_driver(self.driver_file)
+        self.values = _read_tenant(self.tenant_file)
+
+    def settings(self) -> tuple[Settings | None, list[Problem]]:
+        """Return the settings and all that is wrong with them; None where not even the required ones are there."""
+        if not (self.driver_file.parsed and self.tenant_file.parsed):
+            return None, sorted(self.driver_file.problems + self.tenant_file.problems)
+        missing: list[Path] = []
+        driver = build(Driver, self.own, missing)
+        tenant = build(Tenant, self.defaults | {("name",): self.tenant} | self.values, missing)
+        # One mistake in a table makes others of the same table look wrong, which would only confuse.
+        broken = self.driver_file.broken | self.tenant_file.broken
+        problems = [
+            Problem(self.tenant_file.name, 0, f"{dotted(path)} is not set, and it has no default")
+            for path in missing
+            if path[0] not in broken
+        ]
+        if not missing:
+            checks.check(tenant, lambda path, text: None if path[0] in broken else self.complain(path, text))
+        problems += self.driver_file.problems + self.tenant_file.problems
+        return (None if missing else Settings(driver=driver, tenant=tenant)), sorted(problems)
+
+    def complain(self, path: Path, text: str) -> None:
+        """Note a mistake at a tenant's setting, in the file that it came from."""
+        if self._within(path, self.defaults) and not self._within(path, self.values):
+            self.driver_file.complain(("defaults", *path), text)
+        else:
+            self.tenant_file.complain(path, text)
+
+    def origin(self, path: Path) -> tuple[str, int]:
+        """Return file and line that a tenant's setting came from; no file where it is built in."""
+        if self._within(path, self.values):
+            return self.tenant_file.name, self.tenant_file.line(path)
+        if self._within(path, self.defaults):
+            return self.driver_file.name, self.driver_file.line(("defaults", *path))
+        return "", 0
+
+    @staticmethod
+    def _within(path: Path, values: Flat) -> bool:
+        return any(path[:length] in values for length in range(1, len(path) + 1))
+
+
 def load(folder: str, tenant: str) -> Settings:
     """Read driver.toml and one tenant's file.
 
     Raises:
         SettingsInvalid: no such tenant, an unreadable file, or mistakes: all of them are listed.
     """
+    require_tenant(folder, tenant)
+    settings, problems = Layers(folder, tenant).settings()
+    if problems or settings is None:
+        raise SettingsInvalid(
+            f"The settings of tenant {tenant!r} cannot be used.", why="\n".join(map(str, problems)), remedy=_FIX
+        )
+    return settings
+
+
+def require_tenant(folder: str, tenant: str) -> None:
+    """Check that a tenant has a file.
+
+    Raises:
+        SettingsInvalid: it has none; those that have are named.
+    """
     names = tenant_names(folder)
-    if tenant not in names:
-        near = difflib.get_close_matches(tenant, names, n=1)
-        raise SettingsInvalid(
-            f"There is no tenant {tenant!r} on this runner.",
-            why=f"Looked for {tenant}.toml in {folder}/tenants; "
-            + (f"there are: {', '.join(names)}." if names else "there are no tenants at all."),
-            remedy=(f"Did the operator mean {near[0]!r}? " if near else "")
-            + "The operator must correct `--tenant` in config_args of the runner's config.toml, or add the file.",
-        )
-    driver_file = _open(os.path.join(folder, "driver.toml"))
-    tenant_file = _open(os.path.join(folder, "tenants", f"{tenant}.toml"))
-    own, defaults = _read_driver(driver_file)
-    tenants = _read_tenant(tenant_file)
-    values: Flat = defaults | {("name",): tenant} | tenants
-    missing: list[tuple[str, ...]] = []
-    driver = build(Driver, own, missing)
-    settings = build(Tenant, values, missing)
-    problems = driver_file.problems + tenant_file.problems
-    if not problems:
-        problems = [
-            Problem(tenant_file.name, 0, f"{'.'.join(path)} is not set, and it has no default") for path in missing
-        ]
-    if not problems:
-
-        def complain(path: Path, text: str) -> None:
-            if path in defaults and path not in tenants:
-                driver_file.complain(("defaults", *path), text)
-            else:
-                tenant_file.complain(path, text)
-
-        checks.check(settings, complain)
-        problems = driver_file.problems + tenant_file.problems
-    if problems:
-        raise SettingsInvalid(
-            f"The settings of tenant {tenant!r} cannot be used.", why="\n".join(map(str, sorted(problems))), remedy=_FIX
-        )
-    return Settings(driver=driver, tenant=settings)
+    if tenant in names:
+        return
+    near = difflib.get_close_matches(tenant, names, n=1)
+    raise SettingsInvalid(
+        f"There is no tenant {tenant!r} on this runner.",
+        why=f"Looked for {tenant}.toml in {folder}/tenants; "
+        + (f"there are: {', '.join(names)}." if names else "there are no tenants at all."),
+        remedy=(f"Did the operator mean {near[0]!r}? " if near else "")
+        + "The operator must correct `--tenant` in config_args of the runner's config.toml, or add the file.",
+    )
 
 
 def tenant_of_root_namespace(folder: str, number: int) -> str:

@@ -46,10 +46,14 @@ class TomlFile:
         self.name = name
         self.text = text
         self.problems: list[Problem] = []
+        self.broken: set[str] = set()
+        """Tables with a mistake in them."""
+        self.parsed = True
         try:
             self.table: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             self.table = {}
+            self.parsed = False
             found = re.search(r"line (\d+)", str(error))
             # What is never closed is noticed at the end of the document only.
             line = int(found[1]) if found else len(text.splitlines())
@@ -58,6 +62,7 @@ class TomlFile:
     def complain(self, path: Path, text: str) -> None:
         """Note a mistake at a key."""
         self.problems.append(Problem(self.name, self.line(path), text))
+        self.broken.add(path[1] if path[0] == "defaults" and len(path) > 1 else path[0])
 
     def line(self, path: Path) -> int:
         """Return the line of a key, or the closest one around it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,7 @@ def test_good_settings_are_called_good(attempt: Attempt) -> None:
 def test_every_mistake_of_every_tenant_is_listed(attempt: Attempt) -> None:
     attempt.configure(more="[cache]\nbuket = 'x'\nprt = 1\n")
     good = (attempt.settings / "tenants" / "tenant-a.toml").read_text().split("[cache]", maxsplit=1)[0]
+    good = good.replace('namespace = "tenant-a"', 'namespace = "tenant-b"').replace('["a"]', '["b"]')
     (attempt.settings / "tenants" / "tenant-b.toml").write_text(good)
     (attempt.settings / "tenants" / "tenant-b.toml").chmod(0o644)
     done = attempt.stage("validate", "--settings", str(attempt.settings))
@@ -46,6 +48,52 @@ def test_every_mistake_of_every_tenant_is_listed(attempt: Attempt) -> None:
     assert done.out == "tenant-b: good\n"
     assert "did you mean 'bucket'?" in done.err
     assert "did you mean 'port'?" in done.err
+
+
+def second_tenant(attempt: Attempt, more: str = "") -> None:
+    """Add a tenant-b that has all of tenant-a's, unless `more` says otherwise."""
+    path = attempt.settings / "tenants" / "tenant-b.toml"
+    path.write_text((attempt.settings / "tenants" / "tenant-a.toml").read_text() + more)
+    path.chmod(0o644)
+
+
+def test_what_tenants_share_is_told_for_scripts_too(attempt: Attempt) -> None:
+    cache = "[cache]\nmode = 'read-write'\nbucket = 'layers'\nsecret = 's3'\nprefix = 'p'\n"
+    attempt.configure(more=cache + "[gitlab]\nroot_namespaces = [5]\n")
+    second_tenant(attempt)
+    path = attempt.settings / "tenants" / "tenant-b.toml"
+    path.write_text(path.read_text().replace("prefix = 'p'", "prefix = 'p/tenant-a'"))
+    done = attempt.stage("validate", "--settings", str(attempt.settings), "--output", "json")
+    assert done.code == 1
+    report = json.loads(done.out)
+    assert report["tenants"] == {"tenant-a": True, "tenant-b": False}
+    told = {problem["text"].split(" of tenant-a")[0] for problem in report["problems"]}
+    assert told == {
+        "tenant-a is also the namespace",
+        "5 is also a root namespace",
+        "p/tenant-a/tenant-b/ lies within p/tenant-a/, or around it: the layer cache",
+    }
+    assert all(problem["line"] and problem["file"].endswith("tenant-b.toml") for problem in report["problems"])
+    warnings = " ".join(warning["text"] for warning in report["warnings"])
+    assert "no label keeps these nodes apart" in warnings
+    assert "has the same kubeconfig" in warnings
+
+
+def test_a_mistake_in_the_defaults_is_told_once_and_does_not_hide_others(attempt: Attempt) -> None:
+    driver = f"version = 1\n[log]\nfile = '{attempt.journal}'\n[defaults.volumes]\nbuild = '1Gi'\n"
+    attempt.configure(more="[pod.patch]\nhostNetwork = true\n[pod.dns]\npolicy = 'none'\n", driver=driver)
+    done = attempt.stage("validate", "--settings", str(attempt.settings))
+    assert done.code == 1
+    assert done.err.count("did you mean 'builds'?") == 1
+    assert "policy 'none' needs pod.dns.nameservers" in done.err
+    assert "hostNetwork may not be changed" in done.err
+
+
+def test_a_kubeconfig_that_cannot_be_read_is_found_before_a_job_finds_it(attempt: Attempt) -> None:
+    attempt.kubeconfig.unlink()
+    done = attempt.stage("validate", "--settings", str(attempt.settings))
+    assert done.code == 1
+    assert "tenant-a.toml, line 4: The kubeconfig cannot be read." in done.err
 
 
 @pytest.mark.parametrize("tenants", ["missing", "empty"])
