@@ -8,6 +8,7 @@ from executor import __version__
 from executor.operate.exec import exec_
 from executor.operate.logs import logs
 from executor.operate.migrate import migrate
+from executor.operate.settings import settings as settings_command
 from executor.operate.tenant import tenant
 from executor.operate.validate import validate
 
@@ -72,3 +73,4 @@ cli.add_command(migrate)
 cli.add_command(exec_)
 cli.add_command(logs)
 cli.add_command(validate)
+cli.add_command(settings_command)

@@ -78,6 +78,10 @@ class Layers:
             return self.driver_file.name, self.driver_file.line(("defaults", *path))
         return "", 0
 
+    def driver_origin(self, path: Path) -> tuple[str, int]:
+        """Return the same of one of the driver's own settings."""
+        return (self.driver_file.name, self.driver_file.line(path)) if path in self.own else ("", 0)
+
     @staticmethod
     def _within(path: Path, values: Flat) -> bool:
         return any(path[:length] in values for length in range(1, len(path) + 1))

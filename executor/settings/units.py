@@ -16,6 +16,11 @@ _FACTORS = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTP", 1)},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTP", 1)},
 }
+# What `parse` accepts, as one regular expression each: for JSON Schemas.
+_NUMBER = r"(?!0+(?:\.0+)?[A-Za-z]*$)[0-9]+(?:\.[0-9]+)?"
+CPU_FORM = rf"{_NUMBER}m?"
+BYTES_FORM = rf"(?!0+\.[0-9]+$){_NUMBER}(?:k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?"
+DURATION_FORM = r"(?=.*[1-9])(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?"
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 
 

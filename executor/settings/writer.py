@@ -63,9 +63,17 @@ def _key(key: str) -> str:
     return key if _BARE.fullmatch(key) else _text(key)
 
 
+def value_text(value: Any) -> str:
+    """Write one value in one line; tables as inline tables."""
+    return _value(value)
+
+
 def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        inside = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, str):
         return _text(value)
     return json.dumps(value)

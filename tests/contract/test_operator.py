@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,6 +95,41 @@ def test_a_kubeconfig_that_cannot_be_read_is_found_before_a_job_finds_it(attempt
     done = attempt.stage("validate", "--settings", str(attempt.settings))
     assert done.code == 1
     assert "tenant-a.toml, line 4: The kubeconfig cannot be read." in done.err
+
+
+class TestSettingsShow:
+    """Every effective value, and why it is so."""
+
+    def test_each_value_is_told_with_the_layer_that_it_came_from(self, attempt: Attempt) -> None:
+        driver = f"version = 1\n[log]\nfile = '{attempt.journal}'\n[defaults.volumes]\nbuilds = '5Gi'\ncache = '6Gi'\n"
+        attempt.configure(more="[volumes]\nbuilds = '7Gi'\n", driver=driver)
+        done = attempt.stage("settings", "show", "tenant-a", "--why", "--settings", str(attempt.settings))
+        assert done.code == 0
+        lines = dict(line.split("  # ") for line in done.out.splitlines())
+        tenant, defaults = attempt.settings / "tenants" / "tenant-a.toml", attempt.settings / "driver.toml"
+        number = tenant.read_text().splitlines().index("builds = '7Gi'") + 1
+        assert lines['volumes.builds = "7Gi"'] == f"{tenant}, line {number}"
+        assert lines['volumes.cache = "6Gi"'] == f"{defaults}, line 6"
+        assert lines['volumes.output = "1Gi"'] == "built-in"
+        assert lines[f'log.file = "{attempt.journal}"'] == f"{defaults}, line 3"
+        assert not any(line.startswith("debug.keep_failed =") for line in lines)
+
+    def test_the_text_is_toml_and_json_is_for_scripts(self, attempt: Attempt) -> None:
+        text = attempt.stage("settings", "show", "tenant-a", "--settings", str(attempt.settings))
+        document = tomllib.loads(text.out)
+        assert document["nodes"]["labels"] == {"tenant": ["a"]}
+        made = attempt.stage("settings", "show", "tenant-a", "--output", "json", "--settings", str(attempt.settings))
+        values = {value["key"]: value for value in json.loads(made.out)}
+        assert values["debug.keep_failed"] == {"key": "debug.keep_failed", "value": None, "origin": "built-in"}
+        assert values["cluster.namespace"]["origin"]["line"] == 5
+
+    def test_settings_that_cannot_be_used_are_told_and_not_shown(self, attempt: Attempt) -> None:
+        attempt.configure(more="[cache]\nbuket = 'x'\n")
+        done = attempt.stage("settings", "show", "tenant-a", "--settings", str(attempt.settings))
+        assert (done.code, done.out) == (1, "")
+        assert "did you mean 'bucket'?" in done.err
+        unknown = attempt.stage("settings", "show", "tenant-x", "--settings", str(attempt.settings))
+        assert "There is no tenant 'tenant-x'" in unknown.err
 
 
 @pytest.mark.parametrize("tenants", ["missing", "empty"])
