@@ -150,10 +150,12 @@ class Room:
             if kind == "DELETED":
                 free += 1
                 moment = min(moment, time.monotonic() + self._draw())
-                self._pause = _SHORTEST_PAUSE
             elif kind == "ADDED":
                 free = max(0, free - 1)
                 moment = moment if free else until
+        if free:
+            # The cluster may count that pod out a little later.
+            self._pause = _SHORTEST_PAUSE
         return moment
 
     def _draw(self) -> float:
