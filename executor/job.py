@@ -90,6 +90,8 @@ class Job:
     """Secrets that the pod needs and that `prepare` makes; the pod waits for them at its scheduling gate."""
     health_ports: dict[str, int] = field(default_factory=dict)
     """Image of a service -> the port that it is to listen on before scripts begin."""
+    services_wait: int = 0
+    """Seconds to wait for that."""
     authors_image: bool = False
     """The build container's image was chosen by the job's author."""
     notes: tuple[str, ...] = ()

@@ -126,6 +126,10 @@ class Services:
         "Patterns (`*` matches anything) of images that jobs may name in `services:`. Empty: none.", ()
     )
     most: ServiceCount = setting("Services that one job may have; each takes [resources.service].", 3)
+    wait: Duration = setting(
+        "How long scripts wait for a service's HEALTHCHECK_TCP_PORT before they begin all the same.",
+        Duration.parse("30s"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,9 @@ def listen() -> None:
     signal.signal(signal.SIGTERM, _hear)
     # A runner in a terminal: Ctrl-C goes to the whole process group.
     signal.signal(signal.SIGINT, _hear)
+    # The terminal of such a runner is closed, or the kernel finds a process group without a parent: that the runner is
+    # gone is noticed below, and then the pod has to be deleted first.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def over() -> None:

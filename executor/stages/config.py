@@ -142,6 +142,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
         keep_failed_most=tenant.debug.keep_failed_most,
         secrets=tuple(own_secrets),
         health_ports=services.health_ports,
+        services_wait=tenant.services.wait.seconds,
         authors_image=image.authors,
         notes=(*image.notes, *services.notes, *notes),
     )

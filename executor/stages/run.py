@@ -19,6 +19,8 @@ from executor.stages import cancel, keeping
 from executor.stages.summary import summarize
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from executor.job import Job
     from executor.journal import Journal
     from executor.pod.control import Exited
@@ -64,12 +66,15 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             umask=_HELPER_UMASK if helper else _BUILD_UMASK,
             measured=not helper and sub_stage != "after_script",
         )
-    surroundings = _surroundings(job, journal, log, helper=helper)
+    runner = cancel.Runner()
+    surroundings = _surroundings(job, journal, log, tick=runner.check, helper=helper)
     script = Script(order, surroundings, connection_timeout=job.connection_timeout)
     began = time.monotonic()
     try:
         try:
             ended = script.run()
+            # A short script may end before anybody looked.
+            runner.check()
         except Cancelled:
             # The runner may go away in the middle of this, too.
             return _stop(script, job, contract, log)
@@ -106,7 +111,7 @@ def _belongs_to_helper(call: Call, journal: Journal, log: JobLog) -> bool:
     return helper
 
 
-def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> Surroundings:
+def _surroundings(job: Job, journal: Journal, log: JobLog, *, tick: Callable[[], None], helper: bool) -> Surroundings:
     place = Place(job.connection, pod=job.pod, container=names.HELPER if helper else names.BUILD)
     return Surroundings(
         open=place.open,
@@ -116,7 +121,7 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, helper: bool) -> S
         sink=log.script_output,
         passed=log.passed,
         say=log.say_between_lines,
-        tick=cancel.Runner().check,
+        tick=tick,
         note=lambda event, reason: journal.warning(event, reason=reason),
     )
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.stages.joblog import JobLog
 
-_HEALTHY_WITHIN = 30
-"""Seconds; `wait_for_services_timeout` of GitLab's Docker executor."""
 _CONNECTION_SLACK = 15
 
 
@@ -36,7 +34,7 @@ def await_services(api: Api, job: Job, pod: dict[str, Any], journal: Journal, lo
     for image in deaf:
         log.say(
             f"warning: the service {image} does not listen on port {job.health_ports[image]} after "
-            f"{_HEALTHY_WITHIN} s (HEALTHCHECK_TCP_PORT); the job goes on without waiting for it"
+            f"{job.services_wait} s (HEALTHCHECK_TCP_PORT); the job goes on without waiting for it"
         )
     for status in cause.failed_services(pod):
         log.say(f"warning: the service {status.get('image', '')} does not stay up\n{cause.last_words(status)}")
@@ -47,14 +45,14 @@ def _deaf(job: Job, journal: Journal) -> list[str]:
     ports = sorted(set(job.health_ports.values()))
     answer = b""
     runner = cancel.Runner()
-    end = time.monotonic() + _HEALTHY_WITHIN + _CONNECTION_SLACK
+    end = time.monotonic() + job.services_wait + _CONNECTION_SLACK
     try:
         stream = ExecStream(
             job.connection,
             credentials.tls_context(job.connection),
             pod=job.pod,
             container=names.HELPER,
-            command=programs.health_check_command(ports, _HEALTHY_WITHIN),
+            command=programs.health_check_command(ports, job.services_wait),
         )
         try:
             while time.monotonic() < end:

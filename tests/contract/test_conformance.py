@@ -21,7 +21,7 @@ from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Attempt, Job
-    from tests.support.api_server import ApiServer
+    from tests.support.api_server import ApiServer, Exchange
 
 # common/build.go and common/consts.go of GitLab Runner 19.4, in the order of a job.
 SUB_STAGES = (
@@ -250,6 +250,50 @@ class TestTheBootCheckOfTheRunner:
         assert attempt.stage("prepare").code == 0
         assert attempt.stage("cleanup").code == 0
         assert cluster.pods == set()
+
+
+class TestServices:
+    """The wait for HEALTHCHECK_TCP_PORT in a real helper container; only the helper's own command is a stand-in."""
+
+    HELPER = '#!/bin/sh\n[ "$1 $2" = "health-check --port" ] || exit 2\n[ "$3" = 6379 ] || sleep 600\n'
+
+    @pytest.fixture
+    def cluster(self, job: Job, server: ApiServer, image: Path) -> Cluster:
+        helper = image / "gitlab-runner-helper"
+        helper.write_text(self.HELPER)
+        helper.chmod(0o755)
+        cluster = Cluster(server)
+
+        def answer(exchange: Exchange) -> None:
+            job.bridge.answer(exchange) if exchange.path.endswith("/exec") else cluster.answer(exchange)
+
+        server.answers = [answer]
+        return cluster
+
+    def prepare(self, job: Job, **ports: int) -> str:
+        services = [
+            {"name": name, "variables": [{"key": "HEALTHCHECK_TCP_PORT", "value": str(port)}]}
+            for name, port in ports.items()
+        ]
+        driver = (
+            f"version = 1\n[log]\nfile = '{job.attempt.journal}'\n[defaults.services]\nallowed = ['*']\nwait = '2s'\n"
+        )
+        job.attempt.configure(driver=driver)
+        job.attempt.response(services=services)
+        job.attempt.config()
+        done = job.attempt.stage("prepare")
+        assert done.code == 0
+        return done.out
+
+    @pytest.mark.usefixtures("cluster")
+    def test_services_that_listen_are_no_news(self, job: Job) -> None:
+        assert "warning" not in self.prepare(job, redis=6379)
+
+    @pytest.mark.usefixtures("cluster")
+    def test_one_that_does_not_is_a_warning_and_no_failure(self, job: Job) -> None:
+        said = self.prepare(job, redis=6379, postgres=5432)
+        assert "warning: the service postgres does not listen on port 5432" in said
+        assert "redis" not in said
 
 
 def test_stages_read_nothing_from_stdin(job: Job) -> None:

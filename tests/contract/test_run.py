@@ -204,6 +204,20 @@ stage.wait()
         runner.wait()
         until("the pod's end", lambda: job.deleted)
 
+    def test_so_is_that_of_a_script_which_ends_before_anybody_looked(self, job: Job) -> None:
+        runner = self.start_runner(job, "touch up; sleep 0.3\n")
+        runner.kill()
+        runner.wait()
+        until("the pod's end", lambda: job.deleted)
+
+    def test_a_hangup_ends_nothing_since_the_pod_must_be_deleted_first(self, job: Job) -> None:
+        process = job.attempt.start_run("touch up; while [ ! -e go ]; do sleep 0.1; done; echo over\n")
+        until("the script", (job.builds / "up").exists)
+        os.killpg(process.pid, signal.SIGHUP)
+        (job.builds / "go").touch()
+        done = job.attempt.finish(process)
+        assert (done.code, done.out) == (0, "over\n")
+
     def test_so_is_the_job_of_one_that_cancels_it_and_does_not_wait(self, job: Job) -> None:
         job.attempt.configure(timeouts='connection = "5s"\nstop_grace = "60s"')
         job.attempt.config()

@@ -132,6 +132,31 @@ class TestDeleting:
         assert server.exchanges[0].body == {"gracePeriodSeconds": 0}
 
 
+class TestSecretsAndGates:
+    SECRETS = "/api/v1/namespaces/tenant-a/secrets"
+
+    def test_a_secret_is_created_in_the_tenants_namespace(self, server: ApiServer, api: Client) -> None:
+        server.answers = [says({}, 201)]
+        api.create_secret({"metadata": {"name": "s"}})
+        assert server.requests() == [f"POST {self.SECRETS}"]
+        assert server.exchanges[0].body == {"metadata": {"name": "s"}}
+
+    def test_one_that_an_earlier_try_made_is_ours(self, server: ApiServer, api: Client, naps: list[float]) -> None:
+        server.answers = [
+            lambda exchange: exchange.reset(),
+            lambda exchange: exchange.refuse(409, "exists", "AlreadyExists"),
+        ]
+        api.create_secret({"metadata": {"name": "s"}})
+        assert len(server.exchanges) == 2
+        assert len(naps) <= 1
+
+    def test_a_missing_right_is_told(self, server: ApiServer, api: Client) -> None:
+        server.answers = [lambda exchange: exchange.refuse(403, "cannot create resource secrets", "Forbidden")]
+        with pytest.raises(ClusterRefused, match="refused") as refused:
+            api.create_secret({"metadata": {"name": "s"}})
+        assert "cannot create resource secrets" in refused.value.why
+
+
 class TestTryingAgain:
     @pytest.mark.parametrize("fault", [refuses(500), refuses(503), refuses(504), refuses(429), resets, cuts])
     def test_a_passing_fault_is_tried_again(

@@ -173,6 +173,24 @@ class TestLogFile:
 CACHE = "[cache]\nmode = 'read-write'\nbucket = 'b'\nsecret = 's'\n"
 
 
+class TestServices:
+    @pytest.mark.parametrize(
+        ("table", "words"),
+        [
+            ("[services]\nmost = 0\n", "number of services"),
+            ("[services]\nmost = 21\n", "number of services"),
+            ("[services]\nallowed = ['registry*/a']\n", "no pattern of images"),
+            ("[resources.service]\nmemory_request = '2Gi'\nmemory_limit = '1Gi'\n", "above its limit"),
+        ],
+    )
+    def test_what_no_tenant_can_mean_is_told(self, tmp_path: Path, table: str, words: str) -> None:
+        assert words in refused(write_settings(tmp_path, tenant=MINIMAL + table)).why
+
+    def test_a_pull_policy_that_there_is_not_is_told_with_those_there_are(self, tmp_path: Path) -> None:
+        tenant = MINIMAL + "allowed_pull_policies = ['sometimes']\n"
+        assert "'always', 'if-not-present', 'never'" in refused(write_settings(tmp_path, tenant=tenant)).why
+
+
 class TestChecks:
     """Rules between settings and about their content."""
 
