@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.5
 _PING_SECONDS = 15.0
-_FRAME_SECONDS = 30.0
+_FRAME_SECONDS = 0.02
 _CHUNK = 32 * 1024
 
 
@@ -63,7 +63,11 @@ class Session:
             self._pass_keys(self._keyboard)
         if not self._stream.pending() and self._stream.fileno() not in ready:
             return None
-        frame = self._stream.receive(_FRAME_SECONDS)
+        try:
+            frame = self._stream.receive(_FRAME_SECONDS)
+        except TimeoutError:
+            # What arrived was the connection's own, such as a pong, or a part of a frame; keys must not wait for more.
+            return None
         if frame is None:
             return 1
         channel, data = frame

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -104,6 +104,9 @@ class TestWithoutConfig:
         assert "arguments" in done.words
 
 
+NO_COLOR = [{"key": "NO_COLOR", "value": "1"}]
+
+
 class TestPrepare:
     def test_a_pod_is_started_and_cleaned_up(self, attempt: Attempt, cluster: Cluster) -> None:
         attempt.config()
@@ -114,6 +117,26 @@ class TestPrepare:
         after = attempt.stage("cleanup")
         assert (after.code, after.words) == (0, "")
         assert cluster.pods == set()
+
+    def test_an_error_is_told_outside_of_the_section_that_it_ends(self, attempt: Attempt, server: ApiServer) -> None:
+        server.answers = [lambda exchange: exchange.refuse(403, "no", "Forbidden")]
+        attempt.response(features={"trace_sections": True})
+        attempt.config()
+        before, after = attempt.stage("prepare").out.split("section_end:")
+        assert before.startswith("section_start:")
+        assert "kaniko-driver: starting pod tenant-a/" in before
+        assert after.partition("\r\x1b[0K")[2].startswith("kaniko-driver: The cluster refused the job pod.")
+
+    @pytest.mark.parametrize("wish", [{"features": {"trace_sections": False}}, {"variables": NO_COLOR}])
+    def test_without_sections_there_is_no_marker_and_no_colour(
+        self, attempt: Attempt, cluster: Cluster, wish: dict[str, Any]
+    ) -> None:
+        attempt.response(**{"features": {"trace_sections": True}, **wish})
+        attempt.config()
+        done = attempt.stage("prepare")
+        assert (done.code, cluster.pods) == (0, {attempt.job["pod"]})
+        assert "\x1b" not in done.words
+        assert "section_" not in done.words
 
     def test_a_second_cleanup_is_as_good(self, attempt: Attempt, cluster: Cluster) -> None:
         attempt.config()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from executor.pod import programs
 from executor.pod.control import ControlLines, Exited, Started, Used
 from tests.support.pods import SUPERVISOR, run_script, start_script
 from tests.support.waiting import until
@@ -163,3 +164,10 @@ def test_of_a_dead_container_the_other_one_tells_hits_and_misses(pod: Pod) -> No
 def test_a_full_disk_spoils_no_exit_code(build: Container) -> None:
     done = run_script(build, "s", "chmod 555 /driver/stages; rm -f /driver/stages/.programs; exit 3\n", measured=True)
     assert b"kd1 exit 3 " in done.err
+
+
+def test_a_stopped_script_is_not_held_up_by_du(build: Container) -> None:
+    start_script(build, "s", "sleep 2; echo long enough; sleep 60\n", measured=True).until("long enough")
+    done = build.exec(*programs.stop_command(stage="s", grace=10, offset=0)).wait()
+    (found,) = [control for control in ControlLines().feed(done.err) if isinstance(control, Used)]
+    assert (found.disk, found.builds) == (None, None)
