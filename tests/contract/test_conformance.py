@@ -67,6 +67,41 @@ class TestSubStages:
         assert job.attempt.run("command -v gitlab-runner || echo none\n").out == "none\n"
 
 
+class TestScripts:
+    """As shells/bash.go writes them: everything of the job is in the script, variables included."""
+
+    def output(self, job: Job, script: bytes) -> bytes:
+        path = job.attempt.folder / "script"
+        path.write_bytes(script)
+        process = job.attempt.start("run", str(path), "build_script")
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, b"")
+        return out
+
+    def test_ten_thousand_lines_run_in_order(self, job: Job) -> None:
+        script = "".join(f"echo {number}\n" for number in range(10_000))
+        assert self.output(job, script.encode()) == "".join(f"{number}\n" for number in range(10_000)).encode()
+
+    def test_a_variable_of_300_kib_is_whole(self, job: Job) -> None:
+        value = "x" * 300_000
+        assert self.output(job, f'A={value}\nprintf %s "$A"\n'.encode()) == value.encode()
+
+    @pytest.mark.parametrize(
+        "value",
+        [b"\xff\xfe\x80", b"a\r\nb\r\n", b"\x1b[31mred\x1b[0m", "ä😀".encode(), b"a\n\n\nb", b'$HOME `x` \\ "'],
+    )
+    def test_bytes_of_any_sort_pass_as_they_are(self, job: Job, value: bytes) -> None:
+        assert self.output(job, b"printf '%s' '" + value + b"'\n") == value
+
+    def test_what_it_prints_without_a_newline_stays_so(self, job: Job) -> None:
+        assert self.output(job, b"printf 'half a line'\n") == b"half a line"
+
+    def test_progress_lines_are_left_alone(self, job: Job) -> None:
+        expected = b"".join(b"%d %%\r" % number for number in range(100)) + b"done\n"
+        script = b"i=0; while [ $i -lt 100 ]; do printf '%d %%\\r' $i; i=$((i + 1)); done; echo done\n"
+        assert self.output(job, script) == expected
+
+
 class TestExitCodes:
     @pytest.mark.parametrize("code", sorted({*range(3, 256, 17), 126, 128, 130, 137, 143, 254}))
     def test_the_scripts_own_arrives_whatever_it_is(self, job: Job, code: int) -> None:
@@ -180,6 +215,43 @@ class TestKilledConfig:
                 done = attempt.stage(*stage)
                 assert done.code == SYSTEM_FAILURE
                 assert "job file" in done.words
+
+
+class TestKilledStages:
+    def test_a_prepare_killed_at_any_point_leaves_nothing_that_cleanup_does_not_find(
+        self, attempt: Attempt, server: ApiServer
+    ) -> None:
+        cluster = Cluster(server)
+        attempt.config()
+        took = attempt.stage("prepare").seconds
+        attempt.stage("cleanup")
+        for step in range(12):
+            attempt.config()
+            process = attempt.start("prepare")
+            with_timer(process.pid, took * step / 11)
+            process.communicate()
+            assert attempt.stage("cleanup").code == 0
+            until("the pod's end", lambda: not cluster.pods)
+
+    def test_a_run_that_was_killed_lets_after_script_follow_and_ends_with_cleanup(self, job: Job) -> None:
+        process = job.attempt.start_run("touch up; sleep 600\n")
+        until("the script", (job.builds / "up").exists)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert job.attempt.run("echo after\n", "after_script").out == "after\n"
+        # The older script ended for it: only one of a job runs at a time.
+        assert "sleep 600" not in job.containers["build"].processes()
+        assert job.attempt.stage("cleanup").code == 0
+        assert job.deleted
+
+    def test_a_failing_cleanup_hides_no_earlier_error(self, attempt: Attempt) -> None:
+        attempt.config()
+        first = attempt.stage("prepare")
+        assert first.code == SYSTEM_FAILURE
+        after = attempt.stage("cleanup")
+        assert (after.code, after.words) == (0, "")
+        kinds = [event["event"] for event in attempt.events]
+        assert kinds.index("stage failed") < kinds.index("cleanup left something behind")
 
 
 def with_timer(pid: int, seconds: float) -> None:
