@@ -77,7 +77,11 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             runner.check()
         except Cancelled:
             # The runner may go away in the middle of this, too.
-            return _stop(script, job, contract, log)
+            ended = _stop(script, job, log)
+            if ended is None:
+                return contract.system_failure
+            _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
+            return contract.script_failed(ended.code or 1, log.say)
         except PodLost:
             _tell_what_it_used(script, None, job, journal, log, seconds=time.monotonic() - began)
             raise
@@ -155,13 +159,12 @@ def _tell_what_it_used(
         log.say(warning)
 
 
-def _stop(script: Script, job: Job, contract: Contract, log: JobLog) -> int:
+def _stop(script: Script, job: Job, log: JobLog) -> Exited | None:
     """Cancelled, or timed out: the script ends, the pod stays, since after_script may follow."""
     ended = script.stop(grace=job.stop_grace)
     if ended is None:
         log.say("the script could not be stopped in time; it ends with its pod")
-        return contract.system_failure
-    return contract.script_failed(ended.code or 1, log.say)
+    return ended
 
 
 def _leave_nothing(job: Job, journal: Journal) -> None:
