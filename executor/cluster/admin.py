@@ -219,7 +219,16 @@ class Admin:
 def _client(kubeconfig: str, context: str) -> Any:
     # Imported here: it costs half a second and 45 MB, and `--help` needs none of it.
     import yaml
-    from kubernetes import client, config
+
+    try:
+        from kubernetes import client, config
+    except ModuleNotFoundError as error:
+        raise CredentialsInvalid(
+            "This installation of kaniko-driver has no Kubernetes client.",
+            why=str(error),
+            remedy="Run the command from a complete one: the runner's image has the client only when it was gathered "
+            "with `scripts/runner-image --complete`.",
+        ) from error
 
     try:
         in_pod = os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from executor.cluster.admin import Admin, Reference
 from executor.errors import ClusterRefused
+from executor.operate import tenant_delete
 from executor.operate.tenant import tenant
 from executor.operate.tenant_apply import api_server_of, plan
 from executor.tenancy import objects
@@ -132,3 +134,36 @@ def test_a_runner_inside_the_cluster_has_no_kubeconfig_to_write(tmp_path: Path) 
     done = call("kubeconfig", "tenant-a", settings=settings)
     assert done.exit_code == 1
     assert "because its runner is inside the cluster" in done.output
+
+
+class ForeignCluster(OldCluster):
+    """A namespace with the tenant's name is there already, and was made by somebody else for something else."""
+
+    deleted: ClassVar[list[Reference]] = []
+
+    def get(self, reference: Reference) -> dict[str, Any] | None:
+        return {"metadata": {"name": reference.name, "labels": {"team": "payments"}}}
+
+    def delete(self, reference: Reference) -> bool:
+        self.deleted.append(reference)
+        return True
+
+    @property
+    def server(self) -> Any:
+        """Its address."""
+        return type("Server", (), {"url": "https://192.0.2.1:6443"})
+
+
+def test_what_merely_has_the_tenants_name_is_never_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_delete, "Admin", lambda **_: ForeignCluster())
+    done = call("delete", "tenant-a", "--yes", settings=write_settings(tmp_path / "settings"))
+    assert (done.exit_code, ForeignCluster.deleted) == (0, [])
+    assert "There is nothing of tenant-a" in done.output
+
+
+def test_an_installation_without_the_client_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The runner's image has none, unless it was made with it.
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    done = call("apply", "tenant-a", settings=write_settings(tmp_path / "settings"))
+    assert done.exit_code == 1
+    assert "has no Kubernetes client" in done.output

@@ -110,6 +110,24 @@ class TestRender:
     def test_yaml_has_no_aliases(self, settings: str) -> None:
         assert "*id" not in call("render", "tenant-a", settings=settings).output
 
+    def test_a_runner_inside_the_cluster_comes_with_it_where_that_is_wanted(self, tmp_path: Path) -> None:
+        more = (
+            '[gitlab]\nurl = "https://gitlab.example.com"\n[runner.pod]\nimage = "registry.example.com/runner:1"\n'
+            "[network]\ngitlab = [{ cidr = '192.0.2.1/32' }]\napi_server = [{ cidr = '192.0.2.2/32' }]\n"
+        )
+        folder = write_settings(tmp_path / "settings", tenant=MINIMAL + more)
+        with_runner = list(yaml.safe_load_all(call("render", "tenant-a", "--runner", settings=folder).output))
+        without = list(yaml.safe_load_all(call("render", "tenant-a", settings=folder).output))
+        assert with_runner[: len(without)] == without
+        added = {one["kind"]: one for one in with_runner[len(without) :]}
+        assert added["Deployment"]["metadata"]["namespace"] == "tenant-a-runner"
+        assert MINIMAL in added["ConfigMap"]["data"]["tenant.toml"]
+
+    def test_a_runner_that_could_not_work_is_refused(self, settings: str) -> None:
+        done = call("render", "tenant-a", "--runner", settings=settings)
+        assert done.exit_code == 1
+        assert "runner.pod.image is not set" in done.output
+
     def test_an_unknown_tenant_is_named_with_those_there_are(self, settings: str) -> None:
         done = call("render", "tenant-x", settings=settings)
         assert done.exit_code == 1
