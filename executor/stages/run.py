@@ -77,11 +77,11 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             runner.check()
         except Cancelled:
             # The runner may go away in the middle of this, too.
-            ended = _stop(script, job, log)
-            if ended is None:
+            stopped = _stop(script, job, log)
+            if stopped is None:
                 return contract.system_failure
-            _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
-            return contract.script_failed(ended.code or 1, log.say)
+            _tell_what_it_used(script, stopped, job, journal, log, seconds=time.monotonic() - began)
+            return contract.script_failed(stopped.code or 1, log.say)
         except PodLost:
             _tell_what_it_used(script, None, job, journal, log, seconds=time.monotonic() - began)
             raise
