@@ -32,6 +32,40 @@ def test_the_scripts_code_is_left_for_the_runner(job: Job, code: int) -> None:
     assert job.attempt.code_file.read_text() == f"{code}\n"
 
 
+class TestSummary:
+    """Where the kernel tells what a container uses."""
+
+    @pytest.fixture(autouse=True)
+    def _told(self, job: Job) -> None:
+        groups = job.containers["build"].root / "sys/fs/cgroup"
+        groups.mkdir(parents=True)
+        (groups / "cpu.stat").write_text("usage_usec 1000000\n")
+        job.attempt.response(features={"trace_sections": True})
+        assert job.attempt.config().code == 0
+
+    USE = "echo usage_usec 3000000 > /sys/fs/cgroup/cpu.stat; sleep 1; "
+
+    def test_a_script_is_told_what_it_used_in_a_section(self, job: Job) -> None:
+        done = job.attempt.run(self.USE + "exit 7\n")
+        start, _, end = done.out.split("\n")
+        assert start.startswith("section_start:")
+        assert start.endswith("[collapsed=true]\r\x1b[0Kkaniko-driver: used CPU time 2.0 s")
+        assert end.startswith("section_end:")
+        (event,) = [event for event in job.attempt.events if event["event"] == "resources used"]
+        assert (event["cpu_ms"], event["sub_stage"]) == (2000, "build_script")
+
+    def test_scripts_around_it_are_not(self, job: Job) -> None:
+        for sub_stage in ("get_sources", "after_script"):
+            assert job.attempt.run("true\n", sub_stage).out == ""
+
+    def test_one_that_timed_out_is_told_too(self, job: Job) -> None:
+        process = job.attempt.start_run(self.USE + "echo ready; sleep 60\n")
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert "kaniko-driver: used CPU time 2.0 s" in job.attempt.finish(process).out
+
+
 class TestKeeping:
     """Where the tenant keeps pods of failed jobs."""
 
@@ -250,8 +284,9 @@ class TestLost:
         return done.out
 
     def test_a_container_that_was_killed_for_memory_is_told_after_its_last_line(self, job: Job) -> None:
-        process = job.attempt.start_run("printf 'no newline'; touch up; sleep 600\n")
-        until("the script", (job.builds / "up").exists)
+        process = job.attempt.start_run("printf 'no newline'; sleep 600\n")
+        # On the volume: what the recorder has not taken yet dies with its container.
+        until("the line", lambda: any(out.read_bytes() for out in job.pod.stages.glob("build_script-*/out")))
         job.states["build"] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
         job.containers["build"].kill()
         said = self.lost(job, process)
