@@ -6,9 +6,7 @@ wish beyond an open one fails the job with the bound named, and is never cut sil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from executor.settings.declare import setting
+from executor.settings.declare import dataclass, setting
 from executor.settings.units import Bytes, Cpu, Pattern  # noqa: TC001 - the reader evaluates the types of fields
 
 

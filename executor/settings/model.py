@@ -5,10 +5,9 @@ The tables of a tenant file mirror these classes. `[defaults.…]` in driver.tom
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from executor.settings.declare import Range, setting
+from executor.settings.declare import Range, dataclass, setting
 from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the types of fields
     AbsolutePath,
     Flag,

@@ -5,10 +5,9 @@ Cluster objects and the runner's registration are made from them by `kaniko-driv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from executor.settings.declare import Range, setting
+from executor.settings.declare import Range, dataclass, setting
 from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the types of fields
     Cidr,
     LabelKey,

@@ -5,10 +5,9 @@ Everything here stays inside Pod Security "baseline" by its type alone; docs/en/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from executor.settings.declare import setting
+from executor.settings.declare import dataclass, setting
 from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the types of fields
     AnnotationKey,
     AppArmorProfile,
