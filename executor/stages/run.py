@@ -78,6 +78,8 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
         except Cancelled:
             # The runner may go away in the middle of this, too.
             stopped = _stop(script, job, log)
+            # Whoever ends a whole host sends SIGTERM to the runner and to us at once.
+            runner.check()
             if stopped is None:
                 return contract.system_failure
             _tell_what_it_used(script, stopped, job, journal, log, seconds=time.monotonic() - began)

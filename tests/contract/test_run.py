@@ -244,6 +244,14 @@ stage.wait()
         runner.wait()
         until("the pod's end", lambda: job.deleted)
 
+    def test_so_is_that_of_one_that_was_ended_together_with_the_stage(self, job: Job) -> None:
+        runner = self.start_runner(job, "trap 'exit 0' TERM; touch up; while :; do sleep 0.1; done\n")
+        stage = int((job.attempt.folder / "trace").read_text().split()[0])
+        runner.kill()
+        runner.wait()
+        os.kill(stage, signal.SIGTERM)
+        until("the pod's end", lambda: job.deleted)
+
     def test_a_hangup_ends_nothing_since_the_pod_must_be_deleted_first(self, job: Job) -> None:
         process = job.attempt.start_run("touch up; while [ ! -e go ]; do sleep 0.1; done; echo over\n")
         until("the script", (job.builds / "up").exists)
