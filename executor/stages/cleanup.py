@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from executor.cluster.api import Api
-from executor.errors import DriverError
+from executor.errors import Cancelled, DriverError
 from executor.pod import names
 from executor.stages import keeping
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _SWEEP_AT_MOST = 5
 _LISTED_AT_MOST = 200
+_LAST_PATIENCE = 5.0
+"""Seconds to spend on the pod once the runner has given up."""
 _LANDING_SECONDS = 5.0
 """How long a create that was in flight when `prepare` was killed may take to appear."""
 
@@ -47,7 +50,17 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str) -> int:
     except DriverError as error:
         # What is left has a deadline of its own, and the next cleanup of this tenant finds it by its annotation.
         journal.error("cleanup left something behind", exception=error)
+    except Cancelled:
+        # The host goes down, and nobody will call again.
+        if not os.path.exists(keep_mark):
+            _try_once_more(job)
+        raise
     return 0
+
+
+def _try_once_more(job: Job) -> None:
+    with suppress(DriverError), Api(job.connection, patience=_LAST_PATIENCE) as api:
+        api.delete_pod(job.pod)
 
 
 def _kept(api: Api, job: Job, journal: Journal) -> bool:

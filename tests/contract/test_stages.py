@@ -277,6 +277,26 @@ class TestCleanup:
         assert done.seconds < 10
         assert attempt.events[-1]["event"] == "cleanup left something behind"
 
+    def test_one_that_is_ended_while_it_waits_deletes_the_pod_first(self, attempt: Attempt, server: ApiServer) -> None:
+        attempt.configure(timeouts='connection = "60s"')
+        cluster = Cluster(server)
+        attempt.config()
+        assert attempt.stage("prepare").code == 0
+
+        def hangs(exchange: Exchange) -> None:
+            server.answers = [cluster.answer]
+            cluster.waiting = True
+            exchange.silence()
+
+        server.answers = [hangs]
+        cluster.waiting = False
+        process = attempt.start("cleanup")
+        until("the request that hangs", lambda: cluster.waiting)
+        os.killpg(process.pid, signal.SIGTERM)
+        done = attempt.finish(process)
+        assert done.seconds < 8
+        assert cluster.pods == set()
+
     def test_a_job_that_failed_is_not_failed_twice(self, attempt: Attempt, server: ApiServer) -> None:
         server.answers = [lambda exchange: exchange.refuse(403, "no right", "Forbidden")]
         attempt.config()
