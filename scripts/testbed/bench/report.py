@@ -148,6 +148,10 @@ LINES = (
         )
         for cache in ("cold", "warm")
     ),
+    *(
+        Line(f"sample's build, {cache} cache: stage less Kaniko", "s", f"build.around_kaniko.{cache}")
+        for cache in ("cold", "warm")
+    ),
 )
 
 
