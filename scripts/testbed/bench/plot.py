@@ -14,7 +14,7 @@ from testbed.bench.samples import figure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WIDTH, LEFT, RIGHT = 880, 330, 110  # pixels; labels stand left of the bars, values right of them
+WIDTH, LEFT, RIGHT = 920, 370, 110  # pixels; labels stand left of the bars, values right of them
 BAR, GAP, TOP = 15, 16, 56
 OTHER_COLOUR, DRIVER_COLOUR = "#9aa4b1", "#2f6fb3"
 FONT = "font-family='system-ui, sans-serif' font-size='13'"
