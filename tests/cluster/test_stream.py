@@ -253,7 +253,7 @@ class TestHostileScripts:
         assert "kaniko-driver: The script's result is lost." in said
 
     def test_a_full_driver_volume_is_told_as_such(self, job: Job) -> None:
-        said = self.ended(job, "echo before; head -c 900000000 /dev/zero > /driver/stages/junk; sleep 600\n")
+        said = self.ended(job, "echo before; head -c 1800000000 /dev/zero > /driver/stages/junk; sleep 600\n")
         assert "stages" in said
 
     def test_a_script_that_closes_its_output_and_leaves_children_has_its_own_code(self, job: Job) -> None:
