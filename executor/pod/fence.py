@@ -8,13 +8,13 @@ Source: Pod Security Standard "baseline", and docs/design.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from executor.errors import SettingsInvalid
+from executor.pod import baseline
 from executor.pod.options import EXTRA_VOLUME, role_of
 from executor.pod.patch import patched
 from executor.settings import checks
-from executor.settings.forms import Capability, Sysctl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,36 +100,6 @@ _OTHERS_MAY = _BUILDS_MAY | {
     "workingDir",
 }
 """Fields of containers that the patch itself adds."""
-_CONTEXT = frozenset(
-    {
-        "allowPrivilegeEscalation",
-        "appArmorProfile",
-        "capabilities",
-        "readOnlyRootFilesystem",
-        "runAsGroup",
-        "runAsNonRoot",
-        "runAsUser",
-        "seLinuxOptions",
-        "seccompProfile",
-    }
-)
-_POD_CONTEXT = frozenset(
-    {
-        "appArmorProfile",
-        "fsGroup",
-        "fsGroupChangePolicy",
-        "runAsGroup",
-        "runAsNonRoot",
-        "runAsUser",
-        "seLinuxChangePolicy",
-        "seLinuxOptions",
-        "seccompProfile",
-        "supplementalGroups",
-        "supplementalGroupsPolicy",
-        "sysctls",
-    }
-)
-_SELINUX_TYPES = frozenset({"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"})
 _RESERVED_VARIABLES = ("KANIKO_DRIVER_", "AWS_", "LD_", "PATH")
 _HANDLER_HOSTS = ("httpGet", "tcpSocket")
 
@@ -161,7 +131,7 @@ def breaches(before: dict[str, Any], after: dict[str, Any], tenant: Tenant) -> l
     return [
         *_fields(before, after),
         *_nodes(before, after),
-        *_pod_context(after.get("securityContext", {})),
+        *baseline.of_pod(after.get("securityContext", {})),
         *_volumes(before, after, tenant),
         *_containers(before, after, tenant),
     ]
@@ -203,39 +173,6 @@ def _keys(value: Any) -> set[str]:
 def _required_labels(spec: dict[str, Any]) -> dict[str, list[str]]:
     (term,) = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     return {one["key"]: one["values"] for one in term["matchExpressions"] if one["operator"] == "In"}
-
-
-# ---------------------------------------------------------------- security contexts
-
-
-def _pod_context(context: dict[str, Any]) -> Iterator[str]:
-    yield from (f"securityContext.{key} is not allowed" for key in sorted(context.keys() - _POD_CONTEXT))
-    yield from _confinement("securityContext", context)
-    if "seccompProfile" not in context:
-        yield "securityContext.seccompProfile may not be removed"
-    for sysctl in context.get("sysctls") or ():
-        if sysctl.get("name") not in get_args(Sysctl):
-            yield f"securityContext.sysctls: {sysctl.get('name')} is not safe"
-
-
-def _context(where: str, context: dict[str, Any]) -> Iterator[str]:
-    yield from (f"{where}.securityContext.{key} is not allowed" for key in sorted(context.keys() - _CONTEXT))
-    yield from _confinement(f"{where}.securityContext", context)
-    capabilities = context.get("capabilities") or {}
-    if "ALL" not in (capabilities.get("drop") or ()):
-        yield f"{where}.securityContext.capabilities must drop ALL"
-    for one in capabilities.get("add") or ():
-        if one not in get_args(Capability):
-            yield f'{where}.securityContext.capabilities: {one} is beyond Pod Security "baseline"'
-
-
-def _confinement(where: str, context: dict[str, Any]) -> Iterator[str]:
-    for kind in ("seccompProfile", "appArmorProfile"):
-        if (context.get(kind) or {}).get("type", "RuntimeDefault") not in {"RuntimeDefault", "Localhost"}:
-            yield f"{where}.{kind} may not be unconfined"
-    options = context.get("seLinuxOptions") or {}
-    if options.get("type", "") not in _SELINUX_TYPES or options.get("user") or options.get("role"):
-        yield f'{where}.seLinuxOptions is beyond Pod Security "baseline"'
 
 
 # ---------------------------------------------------------------- volumes
@@ -297,7 +234,7 @@ def _our_container(where: str, before: dict[str, Any], after: dict[str, Any], te
         if key not in may and before.get(key) != after.get(key):
             yield f"{where}.{key} may not be changed"
     yield from _bounds(where, after)
-    yield from _context(where, after.get("securityContext") or {})
+    yield from baseline.of_container(where, after.get("securityContext") or {})
     if (after.get("securityContext") or {}).get("runAsUser") != before["securityContext"].get("runAsUser"):
         yield f"{where}.securityContext.runAsUser may not be changed: Kaniko and its cache keys depend on it"
     yield from _handlers(where, after)
@@ -327,7 +264,7 @@ def _our_mounts(where: str, before: dict[str, Any], after: dict[str, Any], drive
 def _other_container(where: str, container: dict[str, Any], drivers: frozenset[str], tenant: Tenant) -> Iterator[str]:
     yield from (f"{where}.{key} is not allowed" for key in sorted(container.keys() - _OTHERS_MAY))
     yield from _bounds(where, container)
-    yield from _context(where, container.get("securityContext") or {})
+    yield from baseline.of_container(where, container.get("securityContext") or {})
     yield from _handlers(where, container)
     yield from _variables(where, container.get("env") or (), tenant)
     yield from _secrets(

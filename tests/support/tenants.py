@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from executor.pod.manifest import PodRequest
 from executor.settings.model import Tenant
 from executor.settings.reader import TomlFile, build
 
@@ -24,6 +25,18 @@ kaniko = "registry.example.com/kaniko:v1.24.0-debug"
 helper = "registry.example.com/helper:v19.4.0"
 """
 
+POD_REQUEST = PodRequest(
+    name="kaniko-job-7-bcdfgh",
+    attempt="bcdfghjklmnpqrst",
+    job_id=7,
+    project_id=3,
+    annotations={},
+    build_image="registry.example.com/kaniko:v1.24.0-debug",
+    cache_prefix="layer-cache/tenant-a/1489",
+    deadline=4800,
+    delete_after=1_800_006_000,
+)
+"""What a pod needs to know of a plain job."""
 CACHE: dict[str, Any] = {"mode": "read-write", "bucket": "layers", "secret": "layer-cache-s3"}
 """A `[cache]` table that turns the layer cache on."""
 

@@ -7,20 +7,9 @@ from typing import Any
 import pytest
 
 from executor.errors import SettingsInvalid
-from executor.pod.manifest import PodRequest, render
-from tests.support.tenants import CACHE, tenant
+from executor.pod.manifest import render
+from tests.support.tenants import CACHE, POD_REQUEST, tenant
 
-REQUEST = PodRequest(
-    name="kaniko-job-7-bcdfgh",
-    attempt="bcdfghjklmnpqrst",
-    job_id=7,
-    project_id=3,
-    annotations={},
-    build_image="registry.example.com/kaniko:v1.24.0-debug",
-    cache_prefix="layer-cache/tenant-a/1489",
-    deadline=4800,
-    delete_after=1_800_006_000,
-)
 AMOUNTS = {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}
 SIDECAR = {
     "name": "proxy",
@@ -32,7 +21,7 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def spec(patch: dict[str, Any], **pod: Any) -> dict[str, Any]:
-    found: dict[str, Any] = render(tenant(cache=CACHE, pod={"patch": patch, **pod}), REQUEST)["spec"]
+    found: dict[str, Any] = render(tenant(cache=CACHE, pod={"patch": patch, **pod}), POD_REQUEST)["spec"]
     return found
 
 

@@ -8,25 +8,13 @@ from typing import Any
 
 import pytest
 
-from executor.pod.manifest import PodRequest, render
+from executor.pod.manifest import render
 from executor.settings.podmodel import Pod
-from tests.support.tenants import CACHE, tenant
-
-REQUEST = PodRequest(
-    name="kaniko-job-7-bcdfgh",
-    attempt="bcdfghjklmnpqrst",
-    job_id=7,
-    project_id=3,
-    annotations={},
-    build_image="registry.example.com/kaniko:v1.24.0-debug",
-    cache_prefix="layer-cache/tenant-a/1489",
-    deadline=4800,
-    delete_after=1_800_006_000,
-)
+from tests.support.tenants import CACHE, POD_REQUEST, tenant
 
 
 def manifest(**pod: Any) -> dict[str, Any]:
-    return render(tenant(cache=CACHE, pod=pod), REQUEST)
+    return render(tenant(cache=CACHE, pod=pod), POD_REQUEST)
 
 
 def spec(**pod: Any) -> dict[str, Any]:

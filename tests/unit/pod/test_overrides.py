@@ -12,23 +12,12 @@ import pytest
 
 from executor.errors import JobRefused
 from executor.pod import overrides
-from executor.pod.manifest import PodRequest, render
-from tests.support.tenants import CACHE, tenant
+from executor.pod.manifest import render
+from tests.support.tenants import CACHE, POD_REQUEST, tenant
 
 if TYPE_CHECKING:
     from executor.settings.model import Tenant
 
-REQUEST = PodRequest(
-    name="kaniko-job-7-bcdfgh",
-    attempt="bcdfghjklmnpqrst",
-    job_id=7,
-    project_id=3,
-    annotations={},
-    build_image="registry.example.com/kaniko:v1.24.0-debug",
-    cache_prefix="layer-cache/tenant-a/1489",
-    deadline=4800,
-    delete_after=1_800_006_000,
-)
 MOST = {
     "cpu_request": "4",
     "cpu_limit": "8",
@@ -89,7 +78,7 @@ class TestAmounts:
     ) -> None:
         name = f"{prefix}{what.upper()}_{kind.upper()}"
         changed, notes = with_open_gates(**{name: value})
-        pod = {one["name"]: one for one in render(changed, REQUEST)["spec"]["containers"]}
+        pod = {one["name"]: one for one in render(changed, POD_REQUEST)["spec"]["containers"]}
         resource = what.replace("_", "-")
         assert pod[container]["resources"][f"{kind}s"][resource] == value
         assert notes == (f"as the job's variables ask: KUBERNETES_{name}",)
@@ -135,9 +124,9 @@ class TestAmounts:
 class TestKeysAndValues:
     def test_a_node_selector_narrows_the_tenants_nodes(self) -> None:
         changed, _ = with_open_gates(NODE_SELECTOR_SIZE="size=l", NODE_SELECTOR_OWN="tenant=a")
-        spec = render(changed, REQUEST)["spec"]
+        spec = render(changed, POD_REQUEST)["spec"]
         assert spec["nodeSelector"] == {"size": "l", "tenant": "a"}
-        assert spec["affinity"] == render(tenant(cache=CACHE), REQUEST)["spec"]["affinity"]
+        assert spec["affinity"] == render(tenant(cache=CACHE), POD_REQUEST)["spec"]["affinity"]
 
     @pytest.mark.parametrize(
         ("value", "words"),
@@ -170,7 +159,7 @@ class TestKeysAndValues:
     def test_tolerations_are_added_to_the_tenants(self, value: str, toleration: dict[str, str]) -> None:
         wish = applied(OPEN, nodes={"tolerations": [{"key": "own", "value": "a"}]})
         changed, _ = wish(NODE_TOLERATIONS_1=value)
-        own, added = render(changed, REQUEST)["spec"]["tolerations"]
+        own, added = render(changed, POD_REQUEST)["spec"]["tolerations"]
         assert (own["key"], added) == ("own", toleration)
 
     @pytest.mark.parametrize("value", [":NoSchedule", "=x:NoSchedule", "spot=yes:Never", "spot=a b", "other"])
@@ -181,7 +170,7 @@ class TestKeysAndValues:
 
     def test_labels_and_annotations_are_set(self) -> None:
         changed, _ = with_open_gates(POD_LABELS_1="team=web", POD_ANNOTATIONS_1="example.com/why=a=b $(X)")
-        metadata = render(changed, REQUEST)["metadata"]
+        metadata = render(changed, POD_REQUEST)["metadata"]
         assert metadata["labels"]["team"] == "web"
         assert metadata["annotations"]["example.com/why"] == "a=b $(X)"
 
@@ -212,7 +201,7 @@ class TestKeysAndValues:
 
     def test_a_service_account_is_set_and_stays_without_token(self) -> None:
         changed, _ = with_open_gates(SERVICE_ACCOUNT_OVERWRITE="pullers")
-        spec = render(changed, REQUEST)["spec"]
+        spec = render(changed, POD_REQUEST)["spec"]
         assert (spec["serviceAccountName"], spec["automountServiceAccountToken"]) == ("pullers", False)
 
     def test_the_own_namespace_is_no_change(self) -> None:
@@ -263,7 +252,7 @@ NAMES = [
         f"{container}{what}_{kind}"
         for container in ("", "HELPER_", "SERVICE_")
         for what in ("CPU", "MEMORY", "EPHEMERAL_STORAGE")
-        for kind in ("REQUEST", "LIMIT")
+        for kind in ("POD_REQUEST", "LIMIT")
     ),
     *(f"{one}_{n}" for one in ("NODE_SELECTOR", "NODE_TOLERATIONS", "POD_LABELS", "POD_ANNOTATIONS") for n in "12"),
     *("SERVICE_ACCOUNT_OVERWRITE", "NAMESPACE_OVERWRITE", "BEARER_TOKEN", "POD_CPU_LIMIT"),
@@ -279,7 +268,7 @@ PIECES = [
 def test_no_wish_whatsoever_leaves_the_fence(seed: int) -> None:
     """Random wishes with every gate as open as can be: refused with words, or a pod that is still inside."""
     source = random.Random(seed)
-    plain = render(tenant(cache=CACHE), REQUEST)
+    plain = render(tenant(cache=CACHE), POD_REQUEST)
     for _ in range(50):
         wishes = {
             name: "".join(source.choices(PIECES, k=source.randint(0, 6)))
@@ -290,7 +279,7 @@ def test_no_wish_whatsoever_leaves_the_fence(seed: int) -> None:
         assert re.fullmatch(r"[^\x00-\x09\x0b-\x1f\ud800-\udfff]*", refusal)
         assert len(refusal) < 1500
         assert all(note.isprintable() for note in notes)
-        manifest = render(changed, REQUEST)
+        manifest = render(changed, POD_REQUEST)
         json.dumps(manifest).encode()
         assert_inside(manifest, plain)
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 
-from executor.pod.manifest import PodRequest, render
+from executor.pod.manifest import render
 from executor.pod.services import Services, Sidecar
 from executor.settings.catalogue import Entry, plain, tables
 from executor.settings.declare import Range
 from executor.settings.model import Tenant
 from executor.settings.reader import optional
 from executor.settings.units import Bytes, Cpu, Duration
-from tests.support.tenants import CACHE, tenant
+from tests.support.tenants import CACHE, POD_REQUEST, tenant
 from tests.unit.settings.test_generated import uncommented
 
 if TYPE_CHECKING:
@@ -26,18 +26,7 @@ EXECUTOR = Path(__file__).parents[3] / "executor"
 SERVICE = Sidecar(
     container="svc-0", image="postgres:16", pull_policy="", entrypoint=(), command=(), variables={"A": "b"}
 )
-REQUEST = PodRequest(
-    name="kaniko-job-7-bcdfgh",
-    attempt="bcdfghjklmnpqrst",
-    job_id=7,
-    project_id=3,
-    annotations={},
-    build_image="registry.example.com/kaniko:v1.24.0-debug",
-    services=Services(sidecars=(SERVICE,)),
-    cache_prefix="layer-cache/tenant-a/1489",
-    deadline=4800,
-    delete_after=1_800_006_000,
-)
+REQUEST = replace(POD_REQUEST, services=Services(sidecars=(SERVICE,)))
 USED_BY = {
     "cluster.kubeconfig": "stages/config.py",
     "cluster.context": "stages/config.py",
