@@ -167,7 +167,7 @@ def set_up(tenant: Tenant) -> None:
     api.apply(cache_secret(tenant))
     operate("kubeconfig", tenant.name, "--duration", TOKEN_LIFE)
     # The first pod would be refused while the cluster still counts what there is.
-    wait_for(f"the quota of {tenant.name}", lambda: _counted(tenant), 30)
+    wait_for(f"the quota of {tenant.name}", lambda: counted(tenant.name), 30)
     _mark(tenant).set()
 
 
@@ -177,5 +177,6 @@ def operate(command: str, name: str, *arguments: str, folder: Path = layout.DRIV
     return run((*layout.ENTER, COMMAND, "tenant", command, name, "--settings", folder, *rights, *arguments))
 
 
-def _counted(tenant: Tenant) -> bool:
-    return all("used" in quota.get("status", {}) for quota in api.items("ResourceQuota", tenant.name))
+def counted(namespace: str) -> bool:
+    """Whether the cluster has counted what a quota is about; until then it refuses every pod."""
+    return all("used" in quota.get("status", {}) for quota in api.items("ResourceQuota", namespace))

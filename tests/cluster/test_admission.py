@@ -14,7 +14,7 @@ import pytest
 from executor.settings.model import Tenant
 from executor.settings.reader import TomlFile, build
 from executor.tenancy import objects, sample
-from testbed import api, layout
+from testbed import api, layout, tenants
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
@@ -52,16 +52,16 @@ VARIOUS: dict[str, dict[str, Any]] = {
 }
 
 
-def tenant_of(name: str) -> Tenant:
-    """Make the settings of a tenant that is called like its case."""
+def tenant_of(case: str, name: str) -> Tenant:
+    """Make the settings of a tenant; its namespace has its name."""
     document = {
-        "cluster": {"namespace": f"admission-{name}"},
+        "cluster": {"namespace": name},
         "nodes": {"labels": {"tenant": ["a"]}},
         "images": IMAGES,
-        **VARIOUS[name],
+        **VARIOUS[case],
     }
     file = TomlFile("tenant.toml", "")
-    values = file.flat(Tenant, document) | {("name",): f"admission-{name}"}
+    values = file.flat(Tenant, document) | {("name",): name}
     made: Tenant = build(Tenant, values, [])
     assert file.problems == []
     return made
@@ -90,6 +90,8 @@ def made(tenant: Tenant) -> None:
         api.apply(one)
     wait_for("the default account", lambda: api.get("ServiceAccount", "default", tenant.cluster.namespace), 30)
     wait_for(f"the policy of {tenant.name}", lambda: in_force(tenant), 30)
+    # Until the cluster has counted what there is, its quota lets nothing in.
+    wait_for(f"the quota of {tenant.name}", lambda: tenants.counted(tenant.cluster.namespace), 30)
 
 
 def removed(tenant: Tenant) -> None:
@@ -102,7 +104,7 @@ def removed(tenant: Tenant) -> None:
 @pytest.fixture(scope="module", params=VARIOUS)
 def tenant(request: pytest.FixtureRequest, _bed: None) -> Iterator[Tenant]:
     """A tenant in the cluster, one for each kind of settings."""
-    one = tenant_of(request.param)
+    one = tenant_of(request.param, f"admission-{request.param}")
     made(one)
     yield one
     removed(one)
@@ -129,7 +131,7 @@ def _checked(policy: dict[str, Any] | None) -> dict[str, Any] | None:
 @pytest.fixture(scope="module")
 def plain(_bed: None) -> Iterator[dict[str, Any]]:
     """A pod that is let in, to be spoilt."""
-    one = tenant_of("cached")
+    one = tenant_of("cached", "admission-spoilt")
     made(one)
     yield sample.usual(one)
     removed(one)

@@ -100,10 +100,10 @@ def test_init_asked_the_cluster_where_its_api_server_is(new: Operator) -> None:
 
 
 def test_applying_again_changes_nothing(new: Operator) -> None:
-    before = api.get("ResourceQuota", "kaniko-driver", NAME)
+    before = api.get("Role", "kaniko-driver", NAME)
     again = new.does("apply")
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "11 unchanged")
-    assert before == api.get("ResourceQuota", "kaniko-driver", NAME)
+    assert before == api.get("Role", "kaniko-driver", NAME)
     assert new.does("apply", "--diff").returncode == 0
 
 
