@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from testbed import bed, ci, kaniko_log, layer_cache, layout, network, registry
+from testbed import bed, ci, kaniko_log, layer_cache, layout, network, registry, runner_image, runner_pod
 from testbed.cache import remove
 from testbed.errors import BedError
 from testbed.joblog import COLOUR, Unstamped, plain, section
@@ -95,7 +95,13 @@ STORIES = (
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the bed up afterwards, for playing with it.")
 @click.option("--down", is_flag=True, help="Remove the bed and its data, and do nothing else.")
-def main(keep: bool, down: bool) -> None:  # noqa: FBT001 - options of a command line are flags
+@click.option(
+    "--runner",
+    is_flag=True,
+    help="Then build the runner's own image by a job, and let that runner take a job inside the cluster. Half a minute "
+    "more, and once some minutes; needs the Python package index.",
+)
+def main(keep: bool, down: bool, runner: bool) -> None:  # noqa: FBT001 - options of a command line are flags
     """Set up a two-node cluster on this machine and build images in it through gitlab-runner and the driver.
 
     The first run builds Kubernetes, Kaniko and the rest from source, which takes a while; what was built is kept.
@@ -107,7 +113,7 @@ def main(keep: bool, down: bool) -> None:  # noqa: FBT001 - options of a command
     was_up = network.exists()
     bed.up(progress)
     try:
-        show(progress)
+        show(progress, with_runner=runner)
     finally:
         if keep or was_up:
             progress.say("the bed stays up: `scripts/bed kubectl get pods -A`; `scripts/demo --down` removes it")
@@ -115,7 +121,7 @@ def main(keep: bool, down: bool) -> None:  # noqa: FBT001 - options of a command
             take_down(progress)
 
 
-def show(progress: Progress) -> None:
+def show(progress: Progress, *, with_runner: bool = False) -> None:
     """Run the jobs one after another and say what happened.
 
     Raises:
@@ -135,6 +141,8 @@ def show(progress: Progress) -> None:
         outcomes = [run(story, running, progress, console) for story in STORIES]
         cacheable = kaniko_log.cacheable((ci.SAMPLE / "Dockerfile").read_text())
         problems = [problem for outcome in outcomes for problem in outcome.problems(cacheable)]
+        if with_runner:
+            problems += show_runner(running, progress, console)
         problems += pods_left()
     console.print(table(outcomes, cacheable))
     if problems:
@@ -160,6 +168,28 @@ def run(story: Story, running: ci.Ci, progress: Progress, console: Console) -> O
         misses=kaniko_log.misses(log),
         digest=pushed_digest(job, log),
     )
+
+
+def show_runner(running: ci.Ci, progress: Progress, console: Console) -> list[str]:
+    """Build the runner's own image, run it in the cluster, let it take a job; returns what was not as promised."""
+    runner_image.provide(progress)
+    runner_image.commit_context(running.coordinator, FOLDER / "context")
+    built = running.coordinator.submit(runner_image.job(TENANT_A))
+    if not succeeds("4 tenant-a, the runner's own image", built, console):
+        return ["the image of the runner was not built"]
+    with runner_pod.at_work(TENANT_A, ci.image_of(built), FOLDER / "runner") as pod:
+        progress.say(f"the runner is pod {pod.pod()} in {pod.namespace}")
+        job = pod.starts("echo built by a runner inside the cluster")
+        done = succeeds("5 tenant-a, by the runner in the cluster", job, console)
+    return [] if done else ["the runner in the cluster did not finish its job"]
+
+
+def succeeds(title: str, job: SubmittedJob, console: Console) -> bool:
+    """Print the log of a job as it comes; whether it succeeds."""
+    console.rule(f"[bold]job {title}")
+    print_log(job, console)
+    console.rule()
+    return job.wait(SILENCE).state == "success"
 
 
 def print_log(job: SubmittedJob, console: Console) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from testbed import archive, cache, images, layout, programs, registry, rootfs
 from testbed.ci import in_project
+from testbed.gitserver import commit
 from testbed.images import Image
 from testbed.jobs import Image as JobImage
 from testbed.jobs import JobSpec
@@ -21,6 +22,7 @@ from testbed.rootfs import RootFileSystem
 
 if TYPE_CHECKING:
     from testbed.archive import LayerWriter
+    from testbed.coordinator import Coordinator
     from testbed.layout import Tenant
     from testbed.progress import Progress
 
@@ -69,14 +71,15 @@ def provide(progress: Progress) -> None:
         list(pool.map(registry.push, wanted))
 
 
-def write_context(folder: Path) -> None:
-    """Write the build context as an operator does, for this machine's processor.
+def commit_context(coordinator: Coordinator, folder: Path) -> None:
+    """Make the build context in a new folder, as an operator does, and put it into the project's repository.
 
     Raises:
         BedError: the wheels could not be had; carries what was said.
     """
     with outside():
         run((PREPARE, "--output", folder, "--python", PYTHON_VERSION, "--arch", archive.ARCHITECTURE))
+    commit(coordinator.repository(PROJECT), folder)
 
 
 def job(tenant: Tenant) -> JobSpec:

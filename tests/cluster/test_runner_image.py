@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from executor import __version__
-from executor.pod import names
-from testbed import api, ci, cluster, layout, registry, runner_image, tenants
-from testbed.coordinator import Coordinator
-from testbed.gitserver import commit
+from testbed import api, ci, cluster, layout, registry, runner_image, runner_pod
 from testbed.joblog import plain
-from testbed.jobs import JobSpec
 from testbed.progress import Progress
 from testbed.wait import wait_for
 
@@ -22,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from testbed.coordinator_job import SubmittedJob
+    from testbed.runner_pod import RunnerPod
 
 TENANT_A = layout.TENANTS[0]
 RESTRICTED = {
@@ -38,9 +33,7 @@ RESTRICTED = {
 def image(gitlab: ci.Ci, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image, built from the project's Dockerfile by a job of tenant-a; its reference in the bed's registry."""
     runner_image.provide(Progress())
-    context = tmp_path_factory.mktemp("runner-image") / "context"
-    runner_image.write_context(context)
-    commit(gitlab.coordinator.repository(runner_image.PROJECT), context)
+    runner_image.commit_context(gitlab.coordinator, tmp_path_factory.mktemp("runner-image") / "context")
     job = gitlab.coordinator.submit(runner_image.job(TENANT_A))
     result = job.wait()
     assert result.state == "success", plain(result.trace)
@@ -89,75 +82,14 @@ def test_the_image_says_how_it_wants_to_be_stopped_and_as_whom_it_runs(image: st
     assert '"User":"10001:0"' in config
 
 
-@dataclass(frozen=True)
-class InCluster:
-    """A tenant whose only runner is a pod."""
-
-    coordinator: Coordinator
-    namespace: str
-
-    def starts(self, *script: str) -> SubmittedJob:
-        """Start a job that needs no repository."""
-        image = runner_image.PIPELINE_IMAGE
-        return self.coordinator.submit(JobSpec(TENANT_A.name, script=script, git_strategy="none", image=image))
-
-    def pod(self) -> str:
-        """The name of the runner's pod, once there is one."""
-
-        def found() -> list[str]:
-            pods = cluster.pods(self.namespace)
-            return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-
-        return str(wait_for("the runner's pod", found, 60)[0])
-
-    def log(self, pod: str) -> str:
-        """What the runner and the driver say."""
-        return cluster.kubectl("logs", pod, f"--namespace={self.namespace}")
-
-
 @pytest.fixture
-def in_cluster(image: str, tmp_path: Path) -> Iterator[InCluster]:
-    """The runner of tenant-a in the cluster, as the settings describe it, and a GitLab that only it works for."""
-    with Coordinator(
-        layout.HOST_ADDRESS,
-        folder=tmp_path / "jobs",
-        repositories=tmp_path / "repositories",
-        tenants=[TENANT_A.name],
-        first_job=7000,
-    ) as coordinator:
-        folder = tmp_path / "settings"
-        write_settings(folder, image, coordinator.url)
-        namespace = names.runner_namespace(TENANT_A.name)
-        try:
-            tenants.operate("apply", TENANT_A.name, "--runner", "--yes", folder=folder)
-            token = f"--from-literal=token={coordinator.runner_token(TENANT_A.name)}"
-            cluster.kubectl("create", "secret", "generic", "kaniko-runner", f"--namespace={namespace}", token)
-            yield InCluster(coordinator, namespace)
-        finally:
-            cluster.kubectl("delete", "deployment", "--all", f"--namespace={namespace}", "--wait=false")
-            cluster.kubectl("delete", "pod", "--all", f"--namespace={namespace}", "--grace-period=5")
-            cluster.kubectl("delete", "namespace", namespace)
-            cluster.kubectl("delete", "rolebinding", names.RUNNER, f"--namespace={TENANT_A.name}")
+def in_cluster(image: str, tmp_path: Path) -> Iterator[RunnerPod]:
+    """The runner of tenant-a in the cluster, and a GitLab that only it works for."""
+    with runner_pod.at_work(TENANT_A, image, tmp_path) as running:
+        yield running
 
 
-def write_settings(folder: Path, image: str, url: str) -> None:
-    """Write the bed's settings of the tenant, changed as a runner in the cluster needs them."""
-    lines = tenants.settings(TENANT_A).splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("kubeconfig"))
-    text += f"""
-[gitlab]
-url = "{url}"
-
-[runner.pod]
-image = "{image}"
-drain = "1m"
-"""
-    (folder / "tenants").mkdir(parents=True)
-    (folder / "driver.toml").write_text("version = 1\n")
-    (folder / "tenants" / f"{TENANT_A.name}.toml").write_text(text)
-
-
-def test_a_runner_in_the_cluster_takes_a_job_and_finishes_it(in_cluster: InCluster) -> None:
+def test_a_runner_in_the_cluster_takes_a_job_and_finishes_it(in_cluster: RunnerPod) -> None:
     pod = in_cluster.pod()
     result = in_cluster.starts("echo built in $HOSTNAME").wait()
     assert result.state == "success", f"{plain(result.trace)}\n{in_cluster.log(pod)}"
@@ -167,7 +99,7 @@ def test_a_runner_in_the_cluster_takes_a_job_and_finishes_it(in_cluster: InClust
     assert {line.get("tenant") for line in said} >= {TENANT_A.name}
 
 
-def test_a_runner_that_is_to_go_finishes_its_job_first(in_cluster: InCluster) -> None:
+def test_a_runner_that_is_to_go_finishes_its_job_first(in_cluster: RunnerPod) -> None:
     pod = in_cluster.pod()
     job = in_cluster.starts("echo ready", "until [ -e /builds/go ]; do usleep 100000; done", "echo finished")
     job.wait_for("ready")
