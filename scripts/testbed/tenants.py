@@ -105,6 +105,14 @@ memory_limit = "3Gi"
 ephemeral_storage_request = "2Gi"
 ephemeral_storage_limit = "6Gi"
 
+[overrides]
+labels = ["team=[a-z]+"]
+node_selector = ["tenant=.*"]
+
+[overrides.build]
+cpu_limit = "2500m"
+memory_limit = "3500Mi"
+
 [resources.helper]
 cpu_request = "100m"
 cpu_limit = "2"
