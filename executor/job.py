@@ -88,8 +88,8 @@ class Job:
     """What to do while the tenant's quota has no room: `wait`, or `fail`."""
     secrets: tuple[dict[str, Any], ...] = ()
     """Secrets that the pod needs and that `prepare` makes; the pod waits for them at its scheduling gate."""
-    health_ports: dict[str, int] = field(default_factory=dict)
-    """Image of a service -> the port that it is to listen on before scripts begin."""
+    health_ports: dict[str, str] = field(default_factory=dict)
+    """Port that a service is to listen on before scripts begin -> its image."""
     services_wait: int = 0
     """Seconds to wait for that."""
     authors_image: bool = False

@@ -63,11 +63,11 @@ def stop_command(*, stage: str, grace: int, offset: int) -> list[str]:
     return [*_SUPERVISOR, "stop", stage, str(grace), str(offset)]
 
 
-def health_check_command(ports: Iterable[int], seconds: int) -> list[str]:
+def health_check_command(ports: Iterable[str], seconds: int) -> list[str]:
     """Try ports on the pod's loopback address for at most `seconds`, in the helper; prints each one that answers."""
     busybox = f"{names.TOOLS_FOLDER}/busybox"
     check = f'{busybox} timeout {seconds} gitlab-runner-helper health-check --port "$port" >/dev/null 2>&1'
-    words = " ".join(map(str, ports))
+    words = " ".join(ports)
     return [busybox, "sh", "-c", f'for port in {words}; do {{ {check} && echo "$port"; }} & done; wait']
 
 

@@ -65,9 +65,9 @@ class Services:
     notes: tuple[str, ...] = ()
 
     @property
-    def health_ports(self) -> dict[str, int]:
-        """Image of a service -> the port to wait for."""
-        return {sidecar.image: sidecar.health_port for sidecar in self.sidecars if sidecar.health_port}
+    def health_ports(self) -> dict[str, str]:
+        """Port to wait for, as text -> image of its service; one image may run twice, but never on one port."""
+        return {str(sidecar.health_port): sidecar.image for sidecar in self.sidecars if sidecar.health_port}
 
 
 def choose_services(response: JobResponse, tenant: Tenant) -> Services:

@@ -31,9 +31,9 @@ def await_services(api: Api, job: Job, pod: dict[str, Any], journal: Journal, lo
     if deaf:
         # Their states may be older than the wait was.
         pod = api.get_pod(job.pod) or pod
-    for image in deaf:
+    for port in deaf:
         log.say(
-            f"warning: the service {image} does not listen on port {job.health_ports[image]} after "
+            f"warning: the service {job.health_ports[port]} does not listen on port {port} after "
             f"{job.services_wait} s (HEALTHCHECK_TCP_PORT); the job goes on without waiting for it"
         )
     for status in cause.failed_services(pod):
@@ -41,8 +41,7 @@ def await_services(api: Api, job: Job, pod: dict[str, Any], journal: Journal, lo
 
 
 def _deaf(job: Job, journal: Journal) -> list[str]:
-    """Return the images of services whose port nobody could connect to in time."""
-    ports = sorted(set(job.health_ports.values()))
+    """Return the ports that nobody could connect to in time."""
     answer = b""
     runner = cancel.Runner()
     end = time.monotonic() + job.services_wait + _CONNECTION_SLACK
@@ -52,7 +51,7 @@ def _deaf(job: Job, journal: Journal) -> list[str]:
             credentials.tls_context(job.connection),
             pod=job.pod,
             container=names.HELPER,
-            command=programs.health_check_command(ports, job.services_wait),
+            command=programs.health_check_command(job.health_ports, job.services_wait),
         )
         try:
             while time.monotonic() < end:
@@ -68,5 +67,5 @@ def _deaf(job: Job, journal: Journal) -> list[str]:
             stream.close()
     except (ClusterUnreachable, ClusterRefused) as error:
         journal.warning("the services' ports could not be tried", reason=str(error))
-    heard = {int(line) for line in answer.split() if line.isdigit()}
-    return [image for image, port in job.health_ports.items() if port not in heard]
+    heard = answer.decode("ascii", "replace").split()
+    return [port for port in job.health_ports if port not in heard]

@@ -171,7 +171,13 @@ class TestVariables:
         own = Variable(key="HEALTHCHECK_TCP_PORT", value="$PORT")
         job = (Variable(key="PORT", value="5432"), Variable(key="HEALTHCHECK_TCP_PORT", value="1", public=True))
         services = choose(Service(name="postgres", variables=(own,)), Service(name="redis"), variables=job)
-        assert services.health_ports == {"postgres": 5432}
+        assert services.health_ports == {"5432": "postgres"}
+
+    def test_one_image_may_run_on_two_ports(self) -> None:
+        services = (
+            Service(name="redis", variables=(Variable(key="HEALTHCHECK_TCP_PORT", value=port),)) for port in ("1", "02")
+        )
+        assert choose(*services).health_ports == {"1": "redis", "2": "redis"}
 
     @pytest.mark.parametrize("port", ["", "x", "0", "65536", "-1", "1 2", "'; reboot'"])
     def test_what_is_no_port_is_told(self, port: str) -> None:
