@@ -69,11 +69,15 @@ class Reference:
         return f"{self.kind} {self.name}{place}" if self.name else f"{_PLURALS[self.kind]}{place}"
 
     @property
+    def group(self) -> str:
+        """Path below which the API server has all kinds of this version."""
+        return f"/apis/{self.version}" if "/" in self.version else f"/api/{self.version}"
+
+    @property
     def path(self) -> str:
         """Path of the object on the API server."""
-        group = f"/apis/{self.version}" if "/" in self.version else f"/api/{self.version}"
         scope = f"/namespaces/{self.namespace}" if self.namespace else ""
-        return f"{group}{scope}/{_PLURALS[self.kind]}" + (f"/{self.name}" if self.name else "")
+        return f"{self.group}{scope}/{_PLURALS[self.kind]}" + (f"/{self.name}" if self.name else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,19 +122,12 @@ class Admin:
     def serves(self, reference: Reference) -> bool:
         """Tell whether the cluster knows such objects at all."""
         try:
-            known = self._ask("GET", reference.path.rsplit(f"/{_PLURALS[reference.kind]}", 1)[0], "look for", reference)
+            known = self._ask("GET", reference.group, "look for", reference)
         except ClusterRefused as refused:
             if refused.status == _NOT_FOUND:
                 return False
             raise
         return any(one["name"] == _PLURALS[reference.kind] for one in known["resources"])
-
-    def version(self) -> tuple[int, int]:
-        """Return major and minor version of the cluster."""
-        found = self._ask("GET", "/version", "read the version of", None)
-        # Managed clusters write "30+".
-        major, minor = ("".join(filter(str.isdecimal, found[part])) for part in ("major", "minor"))
-        return int(major), int(minor)
 
     def get(self, reference: Reference) -> dict[str, Any] | None:
         """Return the object as it is, or None when there is none."""
