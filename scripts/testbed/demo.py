@@ -98,8 +98,8 @@ STORIES = (
 @click.option(
     "--runner",
     is_flag=True,
-    help="Then build the runner's own image by a job, and let that runner take a job inside the cluster. About a minute "
-    "more, and once some minutes; needs the Python package index.",
+    help="Then build the runner's own image by a job, and let that runner take a job inside the cluster. About a "
+    "minute more, and once some minutes; needs the Python package index.",
 )
 def main(keep: bool, down: bool, runner: bool) -> None:  # noqa: FBT001 - options of a command line are flags
     """Set up a two-node cluster on this machine and build images in it through gitlab-runner and the driver.
