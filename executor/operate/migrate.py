@@ -53,7 +53,9 @@ def migrate(config: str, folder: str, *, force: bool) -> None:
     for one in found:
         load(folder, one.tenant)  # what was written can be used
         _tell(one, folder)
-    click.echo(f"Written to {folder}. Next: kaniko-driver validate --settings {folder}")
+    click.echo(
+        f"Written to {folder}. Do what is listed; `kaniko-driver validate --settings {folder}` says what is left."
+    )
 
 
 def _files(found: list[Migrated]) -> dict[str, tuple[str, int]]:

@@ -26,7 +26,7 @@ class Draft:
         self.name = name
         self.values: dict[str, Any] = {"version": 1}
         self.findings: list[str] = []
-        self._kubeconfig_told = False
+        self._connection: list[str] = []
 
     def tell(self, text: str) -> None:
         """Note what the operator must know or do; once is enough."""
@@ -92,18 +92,20 @@ class Draft:
 
     def needs_kubeconfig(self, key: str, *, context: str = "") -> None:
         """Note that the runner reached the cluster from outside; credentials themselves are never copied."""
-        path = f"/etc/kaniko-driver/{self.name}.kubeconfig"
-        self.set("cluster.kubeconfig", path)
+        self._connection.append(key)
+        self.set("cluster.kubeconfig", f"/etc/kaniko-driver/{self.name}.kubeconfig")
         if context:
             self.set("cluster.context", context)
-        self.tell(
-            f"{key}: make {path} with `kaniko-driver tenant kubeconfig {self.name}`; its account has rights in the "
-            "tenant's namespace only." + (" Correct cluster.context, or leave it out." if context else "")
-        )
+            self.tell("cluster.context: correct it, or leave it out, when the new kubeconfig has other contexts.")
 
     def finish(self) -> Tenant:
         """Fill in what is required, settle what contradicts itself, and return the tenant as it will be read."""
         self._require()
+        if self._connection:
+            self.tell(
+                f"{', '.join(self._connection)}: make {self.get('cluster.kubeconfig')} with `kaniko-driver tenant "
+                f"kubeconfig {self.name}`, whose account has rights in the tenant's namespace only."
+            )
         self._settle_resources()
         # Each round leaves something out, so there are no more rounds than settings.
         while complaints := self._complaints():

@@ -138,7 +138,7 @@ class TestTheExampleOfGitLabsDocumentation:
 
     def test_the_way_to_the_cluster_is_a_file_yet_to_be_made(self, one: Migrated, tenant: Any) -> None:
         assert tenant.cluster.kubeconfig == "/etc/kaniko-driver/myrunner.kubeconfig"
-        assert told(one, "bearer_token", "tenant kubeconfig myrunner")
+        assert told(one, "host, cert_file, key_file, ca_file, bearer_token: ", "tenant kubeconfig myrunner")
 
     def test_no_secret_is_copied_anywhere(self, one: Migrated) -> None:
         for text in (one.settings, one.section, *one.findings):
