@@ -60,19 +60,9 @@ _REASONS = {
     "terminationGracePeriodSeconds": "pod.termination_grace is the setting for it",
 }
 _VOLUMES = frozenset(
-    {
-        "configMap",
-        "csi",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "image",
-        "nfs",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    }
+    {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 )
+"""Not nfs and its like: the node mounts them, and no network policy of the tenant holds for the node."""
 _PROJECTED = frozenset({"configMap", "downwardAPI", "secret"})
 """What a projected volume may be made of; never a token."""
 _OURS_MAY = frozenset({"imagePullPolicy", "resizePolicy", "resources"})

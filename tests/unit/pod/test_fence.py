@@ -96,6 +96,7 @@ OPENING: dict[str, tuple[dict[str, Any], str]] = {
         "other namespaces",
     ),
     "a host path": (volume(hostPath={"path": "/"}), "hostPath is not allowed"),
+    "the node's network": (volume(nfs={"server": "10.0.0.1", "path": "/"}), "nfs is not allowed"),
     "a token by projection": (
         volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]}),
         "projected serviceAccountToken is not allowed",

@@ -103,6 +103,11 @@ class TestAmounts:
     def test_what_is_no_amount_is_refused(self, value: str) -> None:
         assert "no amount such as 500m or 2" in refused(CPU_LIMIT=value).why
 
+    def test_amounts_of_services_are_their_own(self) -> None:
+        changed, _ = with_open_gates(SERVICE_MEMORY_LIMIT="2Gi")
+        assert changed.resources.service.memory_limit.text == "2Gi"
+        assert changed.resources.build == tenant(cache=CACHE).resources.build
+
     def test_an_empty_wish_is_none(self) -> None:
         changed, notes = with_open_gates(CPU_LIMIT="", NODE_SELECTOR_X="")
         assert (changed, notes) == (tenant(overrides=OPEN, cache=CACHE), ())
