@@ -64,7 +64,7 @@ def test_nodes_are_apart_where_a_common_label_has_no_common_value(
     [
         ("p", "p", False),
         ("p", "p/a", True),
-        ("p/b", "p", False),
+        ("p/b", "p", True),
         ("", "a", True),
         ("p", "/p/a/", True),
         ("p", "pa", False),
