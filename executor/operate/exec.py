@@ -12,7 +12,7 @@ from executor.operate import jobpod
 @click.command(name="exec")
 @jobpod.options
 @click.option(
-    "--container", default="build", show_default=True, help="build, helper, or the alias of a service of the job."
+    "--container", default="build", show_default=True, help="build, helper, or svc-0, svc-1 and so on: services."
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def exec_(*, container: str, command: tuple[str, ...], **where: object) -> None:
