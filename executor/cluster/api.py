@@ -416,13 +416,16 @@ def _refused(status: int, body: dict[str, Any], what: str) -> ClusterRefused:
         status=status,
         reason=str(body.get("reason") or ""),
         why=f"{status} {message}",
-        remedy=_remedy(status),
+        remedy=_remedy(status, message),
     )
 
 
-def _remedy(status: int) -> str:
+def _remedy(status: int, message: str) -> str:
     if status == _UNAUTHORIZED:
         return "The tenant's credentials are expired or wrong: the operator must renew the kubeconfig's token."
+    if status == http.HTTPStatus.FORBIDDEN and "exceeded quota" in message:
+        # Of Secrets, for example; a pod that the quota refuses is waited for.
+        return "Run the job again when others have ended; if it stays, the operator must raise the quota."
     if status == http.HTTPStatus.FORBIDDEN:
         return "The operator must give the tenant's service account the right that the message names."
     if status == _TOO_MANY or status >= _SERVER_ERROR:

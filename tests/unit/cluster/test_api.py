@@ -479,3 +479,20 @@ class TestRenewing:
             client.get_pod("job")
         assert "renew the kubeconfig's token" in refused.value.remedy
         assert len(server.exchanges) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ('secrets is forbidden: User "u" cannot create resource "secrets"', "the right that the message names"),
+        ('secrets "x" is forbidden: exceeded quota: q, requested: count/secrets=1', "raise the quota"),
+    ],
+)
+def test_a_refusal_says_whether_a_right_or_room_is_missing(
+    server: ApiServer, api: Client, message: str, remedy: str
+) -> None:
+    server.answers = [refuses(403, message, "Forbidden")]
+    with pytest.raises(ClusterRefused) as refused:
+        api.create_secret({"metadata": {"name": "x"}})
+    assert message in refused.value.why
+    assert remedy in refused.value.remedy
