@@ -33,7 +33,10 @@ def unwanted(module: str, *names: str) -> list[str]:
 @pytest.mark.parametrize(
     ("module", "never"),
     [
-        ("executor.stages.run", ("http.client", "click", "yaml", "tomllib", "tenacity", "msgspec", "urllib.request")),
+        (
+            "executor.stages.run",
+            ("http.client", "websocket", "click", "yaml", "tomllib", "tenacity", "msgspec", "urllib.request"),
+        ),
         ("executor.stages.prepare", ("yaml", "click", "tenacity", "websocket", "tomllib")),
         ("executor.stages.cleanup", ("yaml", "click", "tenacity", "websocket", "tomllib")),
         ("executor.stages.config", ("yaml", "click", "tenacity", "websocket", "http.client")),
