@@ -89,7 +89,6 @@ def plan(admin: Admin, manifests: list[dict[str, Any]]) -> list[Step]:
     steps: list[Step] = []
     for manifest in manifests:
         reference = Reference.of(manifest)
-        found = None
         if manifest["kind"] in _POLICIES and not known:
             steps.append(Step(manifest=manifest, state=_LEFT_OUT, difference=[]))
             continue
