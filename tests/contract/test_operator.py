@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_help_lists_every_command(attempt: Attempt) -> None:
     done = attempt.stage("--help")
     assert done.code == 0
-    for command in ("config", "prepare", "run", "cleanup", "exec", "logs", "settings", "validate"):
+    for command in ("config", "prepare", "run", "cleanup", "exec", "logs", "settings", "tenant", "validate"):
         assert f"\n  {command} " in done.out
 
 
