@@ -5,19 +5,22 @@ The exec streams of one script all begin here. The API client is imported only w
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from executor.cluster import credentials
 from executor.cluster.script import Fate
 from executor.cluster.stream import ExecStream
 from executor.diagnosis import cause
-from executor.errors import PodLost
+from executor.errors import ClusterRefused, ClusterUnreachable, PodLost
 from executor.pod import names
 
 if TYPE_CHECKING:
     from executor.job import Connection
 
 _LOOK_SECONDS = 10.0
+_LOOKS_FOR_A_REASON = 8
 
 
 class Place:
@@ -49,11 +52,7 @@ class Place:
             PodLost: it is gone, or can run nothing any more.
             ClusterUnreachable: no answer.
         """
-        # Imported here: only a lost connection needs it.
-        from executor.cluster.api import Api
-
-        with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
-            self._seen = api.get_pod(self._pod)
+        self._seen = self._ask()
         if self._seen is not None and "running" in cause.container_state(self._seen, self._container):
             return Fate.RUNNING
         if self._seen is not None and "running" in cause.container_state(self._seen, self._other):
@@ -63,4 +62,19 @@ class Place:
     def explain(self) -> PodLost:
         """Say why the container that `look` found dead is."""
         found = cause.of_lost_pod(self._seen, self._container)
+        # The kubelet tells of a container's end some seconds before it tells why it ended the pod.
+        for _ in range(_LOOKS_FOR_A_REASON):
+            if found.category != "ended":
+                break
+            time.sleep(1)
+            with suppress(ClusterUnreachable, ClusterRefused):
+                self._seen = self._ask()
+            found = cause.of_lost_pod(self._seen, self._container)
         return PodLost(found.what, why=found.why, remedy=found.remedy)
+
+    def _ask(self) -> dict[str, Any] | None:
+        # Imported here: only a lost connection needs it.
+        from executor.cluster.api import Api
+
+        with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
+            return api.get_pod(self._pod)

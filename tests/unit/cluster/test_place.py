@@ -1,0 +1,80 @@
+"""What became of a container, and why: also where the kubelet tells the one some seconds before the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from executor.cluster.place import Place
+from executor.cluster.script import Fate
+from executor.errors import PodLost
+from tests.support.jobs import RUNNING, pod_state
+
+if TYPE_CHECKING:
+    from executor.job import Connection
+    from tests.support.api_server import Answer, ApiServer
+
+ENDED: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+KILLED: dict[str, Any] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+EVICTED = {
+    "phase": "Failed",
+    "reason": "Evicted",
+    "message": 'Usage of EmptyDir volume "stages" exceeds the limit "2Gi".',
+}
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses between looks, not waited for."""
+    taken: list[float] = []
+    monkeypatch.setattr("executor.cluster.place.time.sleep", taken.append)
+    return taken
+
+
+def says(states: dict[str, dict[str, Any]], **status: Any) -> Answer:
+    pod = pod_state(states)
+    pod["status"] |= status
+    return lambda exchange: exchange.json(200, pod)
+
+
+def place(connection: Connection) -> Place:
+    return Place(connection, pod="job", container="build")
+
+
+def test_a_running_container_is_told_at_once(server: ApiServer, connection: Connection, naps: list[float]) -> None:
+    server.answers = [says({"build": RUNNING, "helper": RUNNING})]
+    assert place(connection).look() is Fate.RUNNING
+    assert naps == []
+
+
+def test_a_reason_that_comes_later_is_waited_for(server: ApiServer, connection: Connection, naps: list[float]) -> None:
+    server.answers = [
+        says({"build": ENDED, "helper": RUNNING}),
+        says({"build": ENDED, "helper": ENDED}),
+        lambda exchange: exchange.refuse(503, "busy"),
+        says({"build": ENDED, "helper": ENDED}, **EVICTED),
+    ]
+    build = place(connection)
+    assert build.look() is Fate.ENDED
+    assert "stages" in str(build.explain())
+    assert len(naps) == 3
+
+
+def test_a_reason_that_never_comes_holds_nobody_up(
+    server: ApiServer, connection: Connection, naps: list[float]
+) -> None:
+    server.answers = [says({"build": ENDED, "helper": ENDED})]
+    with pytest.raises(PodLost, match="ended under the script"):
+        place(connection).look()
+    assert sum(naps) < 10
+
+
+@pytest.mark.parametrize("answer", [says({"build": KILLED, "helper": ENDED}), lambda e: e.refuse(404, "not found")])
+def test_a_cause_that_is_known_needs_no_second_look(
+    server: ApiServer, connection: Connection, naps: list[float], answer: Answer
+) -> None:
+    server.answers = [answer]
+    with pytest.raises(PodLost):
+        place(connection).look()
+    assert (naps, len(server.exchanges)) == ([], 1)
