@@ -9,12 +9,9 @@ from executor.operate.exec import exec_
 from executor.operate.logs import logs
 from executor.operate.migrate import migrate
 from executor.operate.settings import settings as settings_command
+from executor.operate.shown import settings_option
 from executor.operate.tenant import tenant
 from executor.operate.validate import validate
-
-_SETTINGS = click.option(
-    "--settings", type=click.Path(), default="/etc/kaniko-driver", show_default=True, help="Folder with driver.toml."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -28,7 +25,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_SETTINGS
+@settings_option
 @click.option("--tenant", help="Whose runner this is: the name of a file in tenants/, without .toml.")
 @click.option(
     "--tenant-by",

@@ -17,7 +17,6 @@ settings_option = click.option(
     type=click.Path(),
     default="/etc/kaniko-driver",
     show_default=True,
-    envvar="KANIKO_DRIVER_SETTINGS",
     help="Folder with driver.toml and tenants/.",
 )
 kubeconfig_option = click.option(

@@ -13,6 +13,7 @@ import click
 from executor.cluster import kubeconfig
 from executor.errors import DriverError, SettingsInvalid
 from executor.operate import apart
+from executor.operate.shown import settings_option
 from executor.pod.manifest import PodRequest, render
 from executor.settings.survey import Survey, survey
 
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--settings", type=click.Path(), default="/etc/kaniko-driver", show_default=True, help="Folder with driver.toml."
-)
+@settings_option
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
 )
