@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.support.container import Container, Exec
     from tests.support.pods import Pod
 
+RECORDED = "until [ -s /driver/stages/s/out ]; do sleep 0.02; done\n"
+"""Waits until what was printed so far is in the file: before that, nobody can say that it was recorded."""
 KILL_RECORDER = (
     "until [ -s /driver/stages/s/recorder ]; do sleep 0.05; done; kill -9 $(cat /driver/stages/s/recorder)\n"
 )
@@ -42,7 +44,7 @@ class TestOutput:
 
     @pytest.mark.parametrize("after", ["", "echo after\n", "seq 100000\n"])
     def test_output_that_nobody_recorded_is_no_success(self, build: Container, after: str) -> None:
-        done = run_script(build, "s", f"echo before\n{KILL_RECORDER}{after}exit 0\n")
+        done = run_script(build, "s", f"echo before\n{RECORDED}{KILL_RECORDER}{after}exit 0\n")
         assert (done.out, end(done)) == (b"before\n", Failed("lost"))
 
     def test_nor_is_it_when_the_recorders_parent_is_killed_with_it(self, build: Container) -> None:
@@ -96,11 +98,13 @@ class TestFullDisk:
 
     def test_room_that_comes_back_too_late_is_no_success(self, small: Container) -> None:
         fill = "cat /dev/zero > /driver/stages/junk 2>/dev/null"
-        done = run_script(small, "s", f"{fill}; seq 1000; rm /driver/stages/junk; echo more; exit 0\n")
+        noticed = "until [ -e /driver/stages/s/exit ]; do sleep 0.02; done"
+        done = run_script(small, "s", f"{fill}; seq 1000; {noticed}; rm /driver/stages/junk; echo more; exit 0\n")
         assert end(done) == Failed("full")
 
     def test_a_full_disk_loses_no_exit_code_of_a_script_that_prints_nothing(self, small: Container) -> None:
-        done = run_script(small, "s", "echo before; cat /dev/zero > /driver/stages/junk 2>/dev/null; exit 6\n")
+        fill = "cat /dev/zero > /driver/stages/junk 2>/dev/null"
+        done = run_script(small, "s", f"echo before\n{RECORDED}{fill}; exit 6\n")
         assert (done.out, code(done)) == (b"before\n", 6)
 
     def test_the_next_script_is_refused_with_the_cause(self, small: Container) -> None:
