@@ -45,7 +45,7 @@ Try:
   scripts/bench --show figures.json --markdown
 
 It ends with exit code 1 when a job fails, since then nothing that was measured means anything. The bed is left as
-it was found: up, or down.
+it was found, up or down, but for the first tenant's layer cache, which `build` empties.
 """
 
 
