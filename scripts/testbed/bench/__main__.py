@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,6 +121,8 @@ def measure(wanted: tuple[str, ...], rounds: int, progress: Progress) -> Samples
 
 
 if __name__ == "__main__":
+    # Ends as by Ctrl-C: what was made in the cluster is deleted on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         main(prog_name="scripts/bench")
     except BedError as error:
