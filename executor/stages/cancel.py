@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+_STDOUT = 1
+
+
 class _State:
     heard = False
     raised = False
@@ -59,6 +62,7 @@ class Runner:
 
     def __init__(self) -> None:
         self._process = os.getppid()
+        self._told = False
 
     def check(self) -> None:
         """See whether it lives; one that was killed leaves its stages running.
@@ -66,9 +70,19 @@ class Runner:
         Raises:
             RunnerGone: it does not; raised once, so that what cleans up can go on.
         """
-        if os.getppid() != self._process:
-            self._process = os.getppid()
+        if not self._told and (os.getppid() != self._process or _nobody_reads(_STDOUT)):
+            self._told = True
             raise RunnerGone
+
+
+def _nobody_reads(descriptor: int) -> bool:
+    """Tell whether the other end of a pipe is closed: so is the runner's, even when it died before we looked at it."""
+    # Imported here: config has no use for it.
+    import select
+
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _hear(_signal: int, _frame: FrameType | None) -> None:

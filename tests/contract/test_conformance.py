@@ -233,6 +233,20 @@ class TestKilledStages:
             assert attempt.stage("cleanup").code == 0
             until("the pod's end", lambda: not cluster.pods)
 
+    def test_a_prepare_whose_runner_died_before_it_looked_deletes_its_pod(
+        self, attempt: Attempt, server: ApiServer
+    ) -> None:
+        cluster = Cluster(server)
+        attempt.config()
+        process = attempt.start("prepare")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(30) == SYSTEM_FAILURE
+        assert cluster.pods == set()
+        assert "POST" in [exchange.method for exchange in server.exchanges]
+
     def test_a_run_that_was_killed_lets_after_script_follow_and_ends_with_cleanup(self, job: Job) -> None:
         process = job.attempt.start_run("touch up; sleep 600\n")
         until("the script", (job.builds / "up").exists)
