@@ -67,6 +67,16 @@ def of_lost_pod(pod: dict[str, Any] | None, container: str) -> Diagnosis:
             remedy=f"Use less memory (fewer parallel compilers, smaller layers), or ask {OPERATOR} for a higher limit.",
             final=True,
         )
+    # Comes with the containers' ends, while the pod's own reason waits until the pod is wholly gone.
+    if _disruption(pod).startswith("TerminationByKubelet"):
+        return Diagnosis(
+            category="evicted",
+            what="The node ended the job pod: the pod, or the node, ran out of something, or the node shuts down.",
+            why=_disruption(pod),
+            remedy=f"If the message names a limit of this job, use less disk or ask {OPERATOR} for more; "
+            "if it names the node, run the job again.",
+            final=True,
+        )
     if pod["metadata"].get("deletionTimestamp"):
         return Diagnosis(
             category="deleted",

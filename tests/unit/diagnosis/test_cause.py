@@ -65,6 +65,15 @@ DRAINED = [
     }
 ]
 ALIVE: dict[str, Any] = {"build": RUNNING, "helper": RUNNING, "tools": DONE}
+# While some container of the pod may still run, the pod's own reason is not there yet.
+ENDED_BY_NODE = [
+    {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "TerminationByKubelet",
+        "message": 'Usage of EmptyDir volume "stages" exceeds the limit "1536Mi".',
+    }
+]
 
 
 class TestLost:
@@ -90,6 +99,11 @@ class TestLost:
             (pod(ALIVE, deleted=True, conditions=DRAINED), "deleted", "EvictionByEvictionAPI"),
             (pod({"build": terminated(137), "helper": RUNNING}), "ended", "exit code 137"),
             (pod({"build": terminated(0, "Completed")}), "ended", "Completed, exit code 0"),
+            (
+                pod({"build": terminated(0, "Completed")}, conditions=ENDED_BY_NODE),
+                "evicted",
+                'volume "stages" exceeds',
+            ),
             (pod({}), "ended", ""),
             (pod({}, containerStatuses=None), "ended", ""),
         ],
