@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from executor.job import Connection
 
 _LOOK_SECONDS = 10.0
-_LOOKS_FOR_A_REASON = 8
+_LOOKS_FOR_A_REASON = 5
 
 
 class Place:
@@ -63,12 +63,12 @@ class Place:
         """Say why the container that `look` found dead is."""
         found = cause.of_lost_pod(self._seen, self._container)
         # The kubelet tells of a container's end some seconds before it tells why it ended the pod.
-        for _ in range(_LOOKS_FOR_A_REASON):
+        for pause in range(_LOOKS_FOR_A_REASON):
             if found.category != "ended":
                 break
-            time.sleep(1)
+            time.sleep(min(pause, 2))
             with suppress(ClusterUnreachable, ClusterRefused):
-                self._seen = self._ask()
+                self._seen = self._with_eviction(self._ask())
             found = cause.of_lost_pod(self._seen, self._container)
         return PodLost(found.what, why=found.why, remedy=found.remedy)
 
@@ -78,3 +78,14 @@ class Place:
 
         with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
             return api.get_pod(self._pod)
+
+    def _with_eviction(self, pod: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Add what only an event tells: a pod whose containers end well when they are told to is `Succeeded`."""
+        from executor.cluster.api import Api
+
+        if pod is not None and not pod["status"].get("reason"):
+            with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
+                for event in api.events_of(self._pod):
+                    if event.get("reason") == "Evicted":
+                        pod["status"] |= {"reason": "Evicted", "message": str(event.get("message") or "")}
+        return pod

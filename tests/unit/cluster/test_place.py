@@ -38,6 +38,10 @@ def says(states: dict[str, dict[str, Any]], **status: Any) -> Answer:
     return lambda exchange: exchange.json(200, pod)
 
 
+def tells(*events: dict[str, str]) -> Answer:
+    return lambda exchange: exchange.json(200, {"items": list(events)})
+
+
 def place(connection: Connection) -> Place:
     return Place(connection, pod="job", container="build")
 
@@ -52,6 +56,7 @@ def test_a_reason_that_comes_later_is_waited_for(server: ApiServer, connection: 
     server.answers = [
         says({"build": ENDED, "helper": RUNNING}),
         says({"build": ENDED, "helper": ENDED}),
+        tells(),
         lambda exchange: exchange.refuse(503, "busy"),
         says({"build": ENDED, "helper": ENDED}, **EVICTED),
     ]
@@ -59,6 +64,21 @@ def test_a_reason_that_comes_later_is_waited_for(server: ApiServer, connection: 
     assert build.look() is Fate.ENDED
     assert "stages" in str(build.explain())
     assert len(naps) == 3
+
+
+def test_an_eviction_that_only_an_event_tells_is_found(
+    server: ApiServer, connection: Connection, naps: list[float]
+) -> None:
+    """Its containers end with 0 when they are told to, and then the pod counts as one that succeeded."""
+    state = says({"build": ENDED, "helper": ENDED}, phase="Succeeded")
+    server.answers = [
+        state,
+        state,
+        tells({"reason": "Scheduled"}, {"reason": "Evicted", "message": EVICTED["message"]}),
+    ]
+    with pytest.raises(PodLost, match="stages"):
+        place(connection).look()
+    assert sum(naps) == 0
 
 
 def test_a_reason_that_never_comes_holds_nobody_up(
