@@ -98,7 +98,8 @@ class Session:
         heard = signal.signal(signal.SIGWINCH, lambda _number, _frame: setattr(self, "_resized", True))
         self._resized = True
         try:
-            tty.setraw(keyboard)
+            # Not the default, which would throw away what was typed by now.
+            tty.setraw(keyboard, termios.TCSADRAIN)
             yield
         finally:
             termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
