@@ -16,7 +16,7 @@ from executor.operate import jobpod
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def exec_(*, container: str, command: tuple[str, ...], **where: object) -> None:
-    r"""Open a shell in the build container of JOB, or run COMMAND there.
+    """Open a shell in the build container of JOB, or run COMMAND there.
 
     JOB is the job's number. Works while its pod exists: during the job, and afterwards where its tenant keeps the pods
     of failed jobs. The shell starts in the project's folder; the usual tools are on PATH even where the image has none.

@@ -42,7 +42,7 @@ class Stage:
 @click.option("--sub-stage", default="", help="Only this one, such as build_script or get_sources.")
 @click.option("--raw", is_flag=True, help="Let escape sequences of the job reach this terminal.")
 def logs(*, follow: bool, sub_stage: str, raw: bool, **where: object) -> None:
-    r"""Show what the scripts of JOB printed.
+    """Show what the scripts of JOB printed.
 
     JOB is the job's number, as in its address in GitLab. Works as long as its pod exists: while the job runs, and
     afterwards where its tenant keeps the pods of failed jobs. Of several attempts the newest is shown.

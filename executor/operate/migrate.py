@@ -36,7 +36,7 @@ def migrate(config: str, folder: str, *, force: bool) -> None:
 
     Exit code 1 when CONFIG cannot be read or has no such runner, or when a file is there already; then nothing is
     written. A driver.toml that is there is left as it is.
-    """  # noqa: D301 - click wants the character itself
+    """
     # Imported here, so that no other command waits for it.
     from executor.tenancy.migrate import migrate as carry_over
 

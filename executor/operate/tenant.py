@@ -36,7 +36,7 @@ def tenant() -> None:
     The settings file stays the truth: change it and apply again.
 
     Exit codes: 0 done, 1 something was refused or failed (the message says what), 2 wrong usage; --diff has its own.
-    """  # noqa: D301 - click wants the character itself
+    """
 
 
 @tenant.command("list")
@@ -79,7 +79,7 @@ def init(
     Example:
       kaniko-driver tenant init team-blue --jobs 10
       $EDITOR /etc/kaniko-driver/tenants/team-blue.toml
-    """  # noqa: D301 - click wants the character itself
+    """
     from executor.operate.tenant_files import start
 
     with failures_in_words():
@@ -97,7 +97,13 @@ def init(
 @click.argument("name")
 @settings_option
 @_RUNNER
-@click.option("--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option(
+    "--output",
+    type=click.Choice(["yaml", "json"]),
+    default="yaml",
+    show_default=True,
+    help="yaml for kubectl apply and for reading, json for scripts.",
+)
 def render(name: str, *, settings: str, runner: bool, output: str) -> None:
     """Print the tenant's cluster objects, without a look at any cluster.
 
@@ -105,7 +111,7 @@ def render(name: str, *, settings: str, runner: bool, output: str) -> None:
 
     \b
       kaniko-driver tenant render team-blue | kubectl diff -f -
-    """  # noqa: D301 - click wants the character itself
+    """
     from executor.operate.tenant_files import show_objects
 
     with failures_in_words():
@@ -135,7 +141,7 @@ def apply(
       kaniko-driver tenant apply team-blue            asks before it changes anything; --yes does not
 
     Needs the rights of a cluster administrator: namespaces and admission policies belong to the whole cluster.
-    """  # noqa: D301 - click wants the character itself
+    """
     from executor.operate.tenant_apply import apply_tenant
 
     with failures_in_words():
@@ -175,7 +181,7 @@ def kubeconfig_(
       chown gitlab-runner /etc/kaniko-driver/team-blue.kubeconfig
 
     A runner inside the cluster needs none, and neither does a host whose kubeconfig calls a credential plugin.
-    """  # noqa: D301 - click wants the character itself
+    """
     from executor.operate.tenant_login import write_login
 
     with failures_in_words():
@@ -202,7 +208,7 @@ def register(name: str, *, settings: str, command: str) -> None:
     \b
     Example:
       kaniko-driver tenant register team-blue
-    """  # noqa: D301 - click wants the character itself
+    """
     from executor.operate.tenant_files import show_registration
 
     with failures_in_words():
@@ -226,7 +232,7 @@ def delete(name: str, *, settings: str, kubeconfig: str, context: str, yes: bool
     \b
     Example:
       kaniko-driver tenant delete team-blue
-    """  # noqa: D301 - click wants the character itself
+    """
     from executor.operate.tenant_delete import delete_tenant
 
     with failures_in_words():
