@@ -144,13 +144,25 @@ def _volumes(tenant: Tenant) -> list[dict[str, Any]]:
     return [
         _empty("builds", sizeLimit=tenant.volumes.builds.text),
         _empty("cache", sizeLimit=tenant.volumes.cache.text),
-        # More than the output limit, so that the limit and not an eviction ends a chatty script's log.
-        _empty("stages", sizeLimit=str(tenant.volumes.output.count + _OUTPUT_SLACK)),
+        _empty("stages", sizeLimit=str(_stages_size(tenant))),
         _empty("tools", sizeLimit=_TOOLS_SIZE),
         _empty("logins", medium="Memory", sizeLimit=_LOGINS_SIZE),
         _empty("registry-tmp", sizeLimit=_TOOLS_SIZE),
         _empty("pulse", sizeLimit="1Mi"),
     ]
+
+
+def _stages_size(tenant: Tenant) -> int:
+    """Return bytes: more than the output limit, so that the limit and not an eviction ends a chatty script's log."""
+    return tenant.volumes.output.count + _OUTPUT_SLACK
+
+
+def _supervised(tenant: Tenant, container: str) -> dict[str, str]:
+    """Return what the supervisor knows of where it runs."""
+    return {
+        "KANIKO_DRIVER_CONTAINER": container,
+        "KANIKO_DRIVER_VOLUME_KILOBYTES": str(_stages_size(tenant) // 1024),
+    }
 
 
 def _empty(name: str, **fields: str) -> dict[str, Any]:
@@ -184,7 +196,7 @@ _DEFAULT_FLAGS = (
 
 
 def _build(tenant: Tenant, request: PodRequest, *, cached: bool) -> dict[str, Any]:
-    environment = {"KANIKO_DRIVER_CONTAINER": names.BUILD}
+    environment = _supervised(tenant, names.BUILD)
     if cached:
         environment["KANIKO_DRIVER_CACHE_URL"] = f"http://{registry.address(tenant.cache)}/v2/"
     return {
@@ -211,7 +223,7 @@ def _helper(tenant: Tenant) -> dict[str, Any]:
         "image": tenant.images.helper,
         "command": programs.first_process(tenant.timeouts.idle.seconds),
         "workingDir": names.BUILDS_FOLDER,
-        "env": _environment({"KANIKO_DRIVER_CONTAINER": names.HELPER}),
+        "env": _environment(_supervised(tenant, names.HELPER)),
         "resources": _resources(tenant.resources.helper),
         "securityContext": _context(user=0, capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL")),
         "volumeMounts": [*_shared_mounts(), _mount("pulse", names.PULSE_FOLDER)],

@@ -285,6 +285,13 @@ class TestCommands:
         assert "--compressed-caching=false" in flags
 
     def test_a_container_knows_its_name_and_where_the_cache_is(self) -> None:
-        build = kubelet.environment(containers(POD)["build"], {})
-        assert build == {"KANIKO_DRIVER_CONTAINER": "build", "KANIKO_DRIVER_CACHE_URL": "http://127.0.0.1:5407/v2/"}
-        assert kubelet.environment(containers(POD)["helper"], {}) == {"KANIKO_DRIVER_CONTAINER": "helper"}
+        build, helper = (kubelet.environment(containers(POD)[name], {}) for name in ("build", "helper"))
+        assert (build["KANIKO_DRIVER_CONTAINER"], helper["KANIKO_DRIVER_CONTAINER"]) == ("build", "helper")
+        assert build["KANIKO_DRIVER_CACHE_URL"] == "http://127.0.0.1:5407/v2/"
+        assert "KANIKO_DRIVER_CACHE_URL" not in helper
+
+    @pytest.mark.parametrize("name", ["build", "helper"])
+    def test_a_container_knows_the_limit_of_the_volume_for_output(self, name: str) -> None:
+        (limit,) = [one["emptyDir"]["sizeLimit"] for one in POD["spec"]["volumes"] if one["name"] == "stages"]
+        known = kubelet.environment(containers(POD)[name], {})["KANIKO_DRIVER_VOLUME_KILOBYTES"]
+        assert int(known) == int(limit) // 1024

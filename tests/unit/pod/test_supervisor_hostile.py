@@ -112,6 +112,21 @@ class TestFullDisk:
         assert end(run_script(small, "t", "echo never\n")) == Failed("full")
 
 
+class TestVolumeLimit:
+    """/driver/stages on a large disk, above the size that the kubelet would evict the pod for."""
+
+    def test_a_script_that_fills_it_ends_with_the_cause(self, pod: Pod) -> None:
+        build = pod.start(environment={"KANIKO_DRIVER_VOLUME_KILOBYTES": "2000"})
+        done = run_script(build, "s", "echo before; head -c 3000000 /dev/zero > /driver/stages/junk; sleep 600\n")
+        assert (done.out, end(done)) == (b"before\n", Failed("full"))
+
+    def test_below_it_nothing_is_said(self, pod: Pod) -> None:
+        build = pod.start(environment={"KANIKO_DRIVER_VOLUME_KILOBYTES": "2000"})
+        wait = "for beat in 1 2 3 4 5; do sleep 0.3; done"
+        done = run_script(build, "s", f"head -c 1000000 /dev/zero > /driver/stages/junk; {wait}; exit 3\n")
+        assert code(done) == 3
+
+
 class TestOddScripts:
     def test_ten_thousand_lines(self, build: Container) -> None:
         lines = "".join(f"echo {number}\n" for number in range(10_000))
