@@ -125,6 +125,8 @@ def _remedy_for_refusal(refused: ClusterRefused) -> str:
         words in refused.why for words in ("violates PodSecurity", "denied the request", "ValidatingAdmissionPolicy")
     ):
         return "A policy of the cluster forbids such pods in the tenant's namespace: the operator must compare the two."
+    if "service account" in refused.why and "not found" in refused.why:
+        return "The operator must make the account: `kaniko-driver tenant apply` does, or correct pod.service_account."
     return refused.remedy or "The operator of this runner must correct what the message names."
 
 

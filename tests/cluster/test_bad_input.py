@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from executor.pod.names import DRIVER_ACCOUNT
+from executor.pod.names import BUILD_ACCOUNT, DRIVER_ACCOUNT
 from executor.tenancy.rights import RULES
 from testbed import api, ci, layout, programs
 from testbed.coordinator import Coordinator
@@ -73,6 +73,8 @@ def strict_namespace(_bed: None) -> Iterator[None]:
     rbac = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": DRIVER_ACCOUNT, "namespace": TENANT.name}
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRICT, "labels": labels}})
+    account = {"name": BUILD_ACCOUNT, "namespace": STRICT}
+    api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
     api.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": here, "rules": list(RULES)})
     role = {"apiGroup": rbac, "kind": "Role", "name": DRIVER_ACCOUNT}
     api.apply(

@@ -289,7 +289,8 @@ class TestRefused:
             ),
             ('admission webhook "x" denied the request: no', "A policy of the cluster"),
             ("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "A policy of the cluster"),
-            ('error looking up service account tenant-a/default: "default" not found', "right that the message names"),
+            ('error looking up service account tenant-a/default: "default" not found', "tenant apply"),
+            ('pods is forbidden: User "x" cannot create resource "pods"', "right that the message names"),
         ],
     )
     def test_a_refusal_is_told_in_its_own_words_with_who_can_act(
