@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import api, ci, layout, programs
+from testbed import api, ci, layout, programs, tenants
 from testbed.coordinator import Coordinator
 from testbed.gitserver import commit
 from testbed.joblog import plain
@@ -50,6 +50,8 @@ def coordinator(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     allowed = f'allowed = ["{layout.REGISTRY}/library/*"'
     assert allowed in text
     file.write_text(text.replace(allowed, f'{allowed}, "{registry}/*"'))
+    # The cluster's own policy knows the allowed images too. It has it by the time that the first one is built.
+    tenants.operate("apply", TENANT.name, "--yes", folder=settings)
     (folder / "files").mkdir()
     (folder / "files" / "Dockerfile").write_text(f"FROM {layout.REGISTRY}/library/alpine:3\nRUN echo > /private\n")
     with Coordinator(
@@ -60,6 +62,7 @@ def coordinator(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         section = custom(TENANT.name, token, driver=ci.DRIVER_COMMAND, settings=settings)
         with Runner(programs.RUNNER.path, folder / "runner", url=running.url, sections=[section]):
             yield running
+    tenants.operate("apply", TENANT.name, "--yes")
 
 
 def runs(coordinator: Coordinator, *script: str, image: str = "", password: str = PASSWORD) -> JobResult:

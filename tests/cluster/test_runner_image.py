@@ -69,7 +69,7 @@ def test_the_image_runs_both_programs_as_no_root_on_a_read_only_root(said: Any) 
 
 def test_the_image_has_bytecode_for_all_that_a_stage_imports(said: Any) -> None:
     look = (
-        "import os, sys, executor.stages.entry, executor.stages.run, yaml, websocket; "
+        "import os, sys, executor.stages.entry, executor.stages.run, yaml; "
         "kept = {name: getattr(module, '__cached__', None) for name, module in sys.modules.items()}; "
         "print(*(name for name, path in kept.items() if path and not os.path.exists(path)))"
     )
