@@ -28,8 +28,8 @@ Run the project's checks and tests; without arguments all of them.
 
 \b
 lint      style, strict types, and who may import whom
-unit      pure functions and the in-pod programs; half a minute, no root
-contract  the stage commands, called as GitLab Runner calls them; a minute, no root
+unit      pure functions and the in-pod programs; a minute and a half, no root
+contract  the stage commands, called as GitLab Runner calls them; two or three minutes, no root
 cluster   real jobs on the test bed; needs root and Linux, and builds the bed when it is not there
 
 Ends at the first kind that fails. Cluster tests leave the bed down, unless it was up before or --keep is given.
