@@ -31,7 +31,7 @@ def exec_(*, container: str, command: tuple[str, ...], **where: object) -> None:
 
     Exit code: that of COMMAND or of the shell; 1 when there is no such pod, 2 for wrong usage.
     """
-    with jobpod.found(jobpod.Search(**where)) as pod:  # type: ignore[arg-type]
+    with jobpod.found(jobpod.Search(**where)) as pod:  # type: ignore[arg-type] # as click made them
         for note in pod.notes:
             click.echo(note, err=True)
         code = _run(pod, container, command)

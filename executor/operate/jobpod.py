@@ -152,7 +152,7 @@ def _connections(search: Search, folder: str) -> list[tuple[str, Callable[[], Co
     tenants = [search.tenant] if search.tenant else tenant_names(search.settings)
     if not tenants:
         raise SettingsInvalid(f"There is no tenant in {search.settings}/tenants.")
-    return [(tenant, lambda tenant=tenant: connect(tenant)) for tenant in tenants]  # type: ignore[misc]
+    return [(tenant, lambda tenant=tenant: connect(tenant)) for tenant in tenants]  # type: ignore[misc] # mypy knows no default here
 
 
 def _pods_of(connection: Connection, search: Search) -> list[dict[str, Any]]:

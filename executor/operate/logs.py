@@ -7,17 +7,18 @@ import re
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from executor.operate import jobpod
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from executor.cluster.place import Place
 
+Answer = TypeVar("Answer")
 _STDOUT, _STDERR = 1, 2
 _LINE = re.compile(r"([a-z0-9_-]{1,60})-[a-z0-9]{8} (build|helper) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
 _TRIES = 5
@@ -59,7 +60,7 @@ def logs(*, follow: bool, sub_stage: str, raw: bool, **where: object) -> None:
     Exit code: 0 shown, 1 no such pod or it cannot be read, 2 wrong usage.
     """
     clean = not raw and sys.stdout.isatty()
-    with jobpod.found(jobpod.Search(**where)) as pod:  # type: ignore[arg-type]
+    with jobpod.found(jobpod.Search(**where)) as pod:  # type: ignore[arg-type] # as click made them
         for note in pod.notes:
             click.echo(note, err=True)
         shown = 0
@@ -114,31 +115,13 @@ def _stages(pod: jobpod.JobPod, *, follow: bool) -> Iterator[Stage]:
 
 
 def _listed(pod: jobpod.JobPod, *, seen: int | None) -> list[Stage]:
-    """Ask the helper, which outlives a build container that was killed; the other one where it does not."""
-    from executor.cluster.stream import STDOUT
-    from executor.errors import ClusterRefused, ClusterUnreachable
-    from executor.pod import names, programs
+    """Ask for the scripts that the pod knows."""
+    from executor.pod import programs
 
-    place = _place(pod, names.HELPER)
-    command = programs.stages_command(seen=seen)
-    for trial in range(_TRIES):
-        text = b""
-        try:
-            try:
-                stream = place.open(command)
-            except ClusterRefused:
-                stream = place.open_elsewhere(command)
-            try:
-                while (frame := stream.receive(_SILENCE_SECONDS)) is not None:
-                    text += bytes(frame[1]) if frame[0] == STDOUT else b""
-            finally:
-                stream.close()
-            return _parsed(text)
-        except (ClusterUnreachable, TimeoutError):
-            if trial == _TRIES - 1:
-                raise
-            time.sleep(trial)
-    return []
+    def ask(place: Place) -> list[Stage]:
+        return _parsed(b"".join(_printed(place, programs.stages_command(seen=seen))))
+
+    return _tried(pod, ask)
 
 
 def _parsed(text: bytes) -> list[Stage]:
@@ -185,27 +168,42 @@ def _follow(pod: jobpod.JobPod, stage: Stage, screen: _Screen) -> None:
 
 def _drain(pod: jobpod.JobPod, stage: Stage, screen: _Screen) -> None:
     """Show what is there now, whether the script has ended or not."""
-    from executor.cluster.stream import STDOUT
-    from executor.errors import ClusterRefused, ClusterUnreachable
-    from executor.pod import names, programs
+    from executor.pod import programs
+
+    def show_the_rest(place: Place) -> None:
+        command = programs.follow_command(stage=stage.ident, offset=screen.passed, until_end_of_file=True)
+        for data in _printed(place, command):
+            screen.show(data)
+
+    _tried(pod, show_the_rest)
+
+
+def _tried(pod: jobpod.JobPod, call: Callable[[Place], Answer]) -> Answer:
+    """Ask the helper, which outlives a build container that was killed; again where the connection breaks."""
+    from executor.errors import ClusterUnreachable
+    from executor.pod import names
 
     place = _place(pod, names.HELPER)
-    for trial in range(_TRIES):
-        command = programs.follow_command(stage=stage.ident, offset=screen.passed, until_end_of_file=True)
+    for trial in range(_TRIES - 1):
         try:
-            try:
-                stream = place.open(command)
-            except ClusterRefused:
-                stream = place.open_elsewhere(command)
-            try:
-                while (frame := stream.receive(_SILENCE_SECONDS)) is not None:
-                    if frame[0] == STDOUT:
-                        screen.show(frame[1])
-            finally:
-                stream.close()
+            return call(place)
         except (ClusterUnreachable, TimeoutError):
-            if trial == _TRIES - 1:
-                raise
             time.sleep(trial)
-        else:
-            return
+    return call(place)
+
+
+def _printed(place: Place, command: list[str]) -> Iterator[memoryview]:
+    """Give what a command prints, in the other container where this one runs none."""
+    from executor.cluster.stream import STDOUT
+    from executor.errors import ClusterRefused
+
+    try:
+        stream = place.open(command)
+    except ClusterRefused:
+        stream = place.open_elsewhere(command)
+    try:
+        while (frame := stream.receive(_SILENCE_SECONDS)) is not None:
+            if frame[0] == STDOUT:
+                yield frame[1]
+    finally:
+        stream.close()

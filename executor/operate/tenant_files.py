@@ -91,9 +91,9 @@ def show_objects(name: str, *, settings: str, output: str, with_runner: bool) ->
     # Imported here: the other commands of this module need no YAML.
     import yaml
 
-    # Aliases would be correct YAML, and unreadable.
-    yaml.SafeDumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
-    click.echo(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    # A copy without shared parts: they would become aliases, which are correct YAML, and unreadable.
+    apart = json.loads(json.dumps(shown))
+    click.echo(yaml.safe_dump_all(apart, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
 
 def show_registration(name: str, *, settings: str, command: str) -> None:

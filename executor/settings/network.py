@@ -106,7 +106,7 @@ def _forbidden(destination: Destination, network: Network) -> list[Range]:
 
 
 def _covers(outer: Range, inner: Range) -> bool:
-    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type] # of one version
 
 
 def _ports(destination: Destination) -> list[tuple[int, int]]:
