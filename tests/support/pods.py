@@ -7,10 +7,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from executor.pod import programs
-from executor.pod.manifest import PodRequest, render
+from executor.pod.manifest import render
 from tests.support import kubelet
 from tests.support.container import Container, Exec, busybox
-from tests.support.tenants import tenant
+from tests.support.tenants import POD_REQUEST, tenant
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -24,18 +24,7 @@ FAST = {"KANIKO_DRIVER_BEAT_TICKS": "2"}
 
 def manifest_containers(**tables: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the containers of a tenant's job pod by name."""
-    request = PodRequest(
-        name="job",
-        attempt="a",
-        job_id=1,
-        project_id=1,
-        annotations={},
-        build_image="kaniko",
-        cache_prefix="p",
-        deadline=60,
-        delete_after=60,
-    )
-    manifest = render(tenant(**tables), request)
+    manifest = render(tenant(**tables), POD_REQUEST)
     return {container["name"]: container for container in manifest["spec"]["containers"]}
 
 

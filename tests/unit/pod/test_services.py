@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from executor.errors import JobRefused
-from executor.pod.manifest import PodRequest, render
+from executor.pod.manifest import render
 from executor.pod.secrets import gate, owned, variable_secrets
 from executor.pod.services import Services, choose_services
 from executor.runner.response import JobResponse, Service, Variable
 from executor.settings.units import Bytes
 from tests.support import kubelet
-from tests.support.tenants import tenant
+from tests.support.tenants import POD_REQUEST, tenant
 
 JOB = JobResponse(
     id=1,
@@ -197,20 +197,8 @@ class TestManifest:
     def pod(self, *services: Service, **tables: Any) -> dict[str, Any]:
         allowing = tenant(services={"allowed": ["*"]}, **tables)
         chosen = choose_services(replace(JOB, services=services), allowing)
-        request = PodRequest(
-            name="kaniko-job-1-x",
-            attempt="a",
-            job_id=1,
-            project_id=1,
-            annotations={},
-            build_image="kaniko",
-            services=chosen,
-            cache_prefix="p",
-            deadline=60,
-            delete_after=60,
-        )
-        manifest = render(allowing, request)
-        gate(manifest, variable_secrets(request.name, chosen))
+        manifest = render(allowing, replace(POD_REQUEST, services=chosen))
+        gate(manifest, variable_secrets(POD_REQUEST.name, chosen))
         return manifest
 
     def test_a_service_is_a_native_sidecar_with_what_the_author_wrote(self) -> None:
@@ -241,7 +229,7 @@ class TestManifest:
     def test_its_variables_come_from_a_secret_of_this_pod(self) -> None:
         pod = self.pod(self.SERVICE)
         (sidecar,) = pod["spec"]["initContainers"]
-        assert sidecar["envFrom"] == [{"secretRef": {"name": "kaniko-job-1-x-svc-0"}}]
+        assert sidecar["envFrom"] == [{"secretRef": {"name": f"{POD_REQUEST.name}-svc-0"}}]
         assert "s3cret" not in json.dumps(pod)
         assert pod["spec"]["schedulingGates"]
 
