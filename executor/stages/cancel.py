@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 _STDOUT = 1
+_AGAIN = 0.001
+"""Seconds until what was swallowed is raised once more."""
 
 
 class _State:
@@ -34,6 +37,9 @@ def listen() -> None:
     # The terminal of such a runner is closed, or the kernel finds a process group without a parent: that the runner is
     # gone is noticed below, and then the pod has to be deleted first.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Python swallows what is raised in a finalizer or a weak reference's callback, as imports have them.
+    signal.signal(signal.SIGALRM, _hear)
+    sys.unraisablehook = _swallowed
 
 
 def over() -> None:
@@ -88,6 +94,15 @@ def _nobody_reads(descriptor: int) -> bool:
 def _hear(_signal: int, _frame: FrameType | None) -> None:
     _State.heard = True
     _raise_once()
+
+
+def _swallowed(what: sys.UnraisableHookArgs) -> None:
+    if what.exc_type is not Cancelled:
+        sys.__unraisablehook__(what)
+        return
+    _State.raised = False
+    # Not here: this call is inside of what swallows.
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
 
 
 def _raise_once() -> None:

@@ -59,6 +59,41 @@ except Cancelled:
     )
 
 
+def test_where_python_itself_swallows_exceptions_it_comes_a_moment_later() -> None:
+    """Weak references and finalizers: the import system has such a callback for each module."""
+    assert (
+        run("""
+import time
+class Finalized:
+    def __del__(self):
+        term()
+        print("ended early")
+try:
+    Finalized()
+    time.sleep(60)
+    print("went on")
+except Cancelled:
+    print("cancelled")
+""")
+        == "cancelled\n"
+    )
+
+
+def test_other_exceptions_that_python_swallows_are_still_shown() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            PROLOGUE + "class Finalized:\n    def __del__(self):\n        raise ValueError('seen')\nFinalized()",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "ValueError: seen" in done.stderr
+
+
 def test_a_shield_holds_it_back_until_its_end() -> None:
     assert (
         run("""
