@@ -22,6 +22,8 @@ CPU_FORM = rf"{_NUMBER}m?"
 BYTES_FORM = rf"(?!0+\.[0-9]+$){_NUMBER}(?:k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?"
 DURATION_FORM = r"(?=.*[1-9])(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?"
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+_REGEX_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_NOT_IN_RE2 = re.compile(r"\(\?(?:[=!>#(]|<[=!]|P=|[A-Za-z-]*[aLux])|[*+?}]\+|\\[1-9Z]")
 
 
 def _amount(text: str) -> Decimal:
@@ -95,7 +97,10 @@ class Duration:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A regular expression of the operator, in Python's syntax; it must match the whole text."""
+    """A regular expression of the operator that Python and RE2 both know; it must match the whole text.
+
+    RE2, since the cluster's admission policy holds jobs to the same pattern (github.com/google/re2/wiki/Syntax).
+    """
 
     text: str
 
@@ -112,8 +117,19 @@ class Pattern:
             raise ValueError(f"{text!r} is no regular expression: {error}") from error
         if not text:
             raise ValueError("an empty pattern matches nothing; leave it out")
+        if found := _NOT_IN_RE2.search("".join(map(_operator, _REGEX_TOKEN.findall(text)))):
+            raise ValueError(
+                f"{text!r} contains {found[0]!r}: the cluster's own check of jobs (RE2) knows no lookaround, "
+                "backreference, possessive repetition or flag of Python"
+            )
         return cls(text)
 
     def matches(self, text: str) -> bool:
         """Tell whether the whole text is of this pattern; without the anchors a part of it would do."""
         return re.fullmatch(self.text, text) is not None
+
+
+def _operator(token: str) -> str:
+    """Return a token of a regular expression; a space for what stands for a character, however it is written."""
+    character = token.startswith("[") or (token.startswith("\\") and token[1] not in "123456789Z")
+    return " " if character else token

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from executor.settings.units import Bytes, Cpu, Duration
+from executor.settings.units import Bytes, Cpu, Duration, Pattern
 
 BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
 DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
@@ -80,3 +80,27 @@ def test_what_is_doubtful_is_refused_and_quoted(unit: type[Bytes | Cpu | Duratio
     with pytest.raises(ValueError, match="such as") as refused:
         unit.parse(text)
     assert repr(text) in str(refused.value)
+
+
+ALIKE = ["team=(?:a|b)", r"a\.b", "[*+]+", r"x\\1", "(?i)x", "(?P<name>x)", "a+?", r"[\]?+]", r"\(?=", "[]*+]", r"\++"]
+PYTHON_ONLY = [
+    *("(?=a)a", "(?!a)b", "(?<=a)b", "(?<!a)b", r"(a)\1", "(?P<x>a)(?P=x)", "(a)?(?(1)b|c)", "(?>a)", "(?#a)b"),
+    *("a*+", "a++", "a?+", "a{2}+", r"a\Z", "(?a)x", "(?x)a b"),
+]
+
+
+@pytest.mark.parametrize("text", ALIKE)
+def test_patterns_that_python_and_the_cluster_read_alike_are_taken(text: str) -> None:
+    assert Pattern.parse(text).text == text
+
+
+@pytest.mark.parametrize("text", PYTHON_ONLY)
+def test_patterns_that_only_python_knows_are_refused_before_the_cluster_refuses_them(text: str) -> None:
+    with pytest.raises(ValueError, match="RE2"):
+        Pattern.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "(", "*"])
+def test_what_is_no_pattern_at_all_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"regular expression|leave it out"):
+        Pattern.parse(text)
