@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
 
 from executor.scrub import without_logins
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Journal:

@@ -10,18 +10,21 @@ import http.client
 import json
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from executor.cluster import credentials
 from executor.errors import ClusterRefused, ClusterUnreachable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from typing import Any, Self, TypeVar
 
     from executor.job import Connection
+
+    Answer = TypeVar("Answer")
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
@@ -35,7 +38,6 @@ _GONE = 410
 _UNAUTHORIZED = 401
 _TOO_MANY = 429
 _SERVER_ERROR = 500
-Answer = TypeVar("Answer")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _METADATA_CHANGES = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from executor.errors import CredentialsInvalid
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from executor.job import Connection
 
 _PLUGIN_SECONDS = 60
 _EXPIRY_MARGIN = 60
-# What a header can carry; anything else would be quoted by the error of the HTTP library.
-_TOKEN = re.compile(r"[!-~]+")
 
 
 def tls_context(connection: Connection) -> ssl.SSLContext:
@@ -75,13 +74,18 @@ def authorization(connection: Connection, *, renew: bool = False) -> dict[str, s
             why=f"{connection.token_file}: {type(error).__name__}",
             remedy="The operator must make it readable for gitlab-runner's user.",
         ) from error
-    if not _TOKEN.fullmatch(token):
+    if not _is_token(token):
         raise CredentialsInvalid(
             "The token for the cluster is empty, or has blanks or control characters in it.",
             why=connection.token_file,
             remedy="The operator must put the token, and nothing else, there.",
         )
     return {"Authorization": f"Bearer {token}"}
+
+
+def _is_token(text: str) -> bool:
+    """Tell whether a header can carry it; anything else would be quoted by the error of the HTTP library."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def proxy_login(proxy: str) -> tuple[str, str] | None:
@@ -148,7 +152,7 @@ def _ask_plugin(plugin: dict[str, Any]) -> dict[str, str]:
         token = status.get("token")
         if token is None and status.get("clientCertificateData"):
             return status
-        if token is None or not _TOKEN.fullmatch(token):
+        if token is None or not _is_token(token):
             raise ValueError("token")
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError) as error:
         # Neither its output nor its arguments: both may hold secrets. And so may the error itself, in the operator log.

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from executor.cluster import credentials
 from executor.cluster.script import Fate
 from executor.cluster.stream import ExecStream
-from executor.diagnosis import cause
 from executor.errors import ClusterRefused, ClusterUnreachable, PodLost
 from executor.pod import names
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from executor.job import Connection
 
 _LOOK_SECONDS = 10.0
@@ -52,6 +53,9 @@ class Place:
             PodLost: it is gone, or can run nothing any more.
             ClusterUnreachable: no answer.
         """
+        # Imported here, as below: only a lost connection needs it.
+        from executor.diagnosis import cause
+
         self._seen = self._ask()
         if self._seen is not None and "running" in cause.container_state(self._seen, self._container):
             return Fate.RUNNING
@@ -61,6 +65,8 @@ class Place:
 
     def explain(self) -> PodLost:
         """Say why the container that `look` found dead is."""
+        from executor.diagnosis import cause
+
         found = cause.of_lost_pod(self._seen, self._container)
         # The kubelet tells of a container's end some seconds before it tells why it ended the pod.
         for pause in range(_LOOKS_FOR_A_REASON):
@@ -73,7 +79,6 @@ class Place:
         return PodLost(found.what, why=found.why, remedy=found.remedy)
 
     def _ask(self) -> dict[str, Any] | None:
-        # Imported here: only a lost connection needs it.
         from executor.cluster.api import Api
 
         with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:

@@ -7,18 +7,31 @@ script is done when as many bytes arrived as the line says.
 
 from __future__ import annotations
 
-import random
 import time
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
 
 from executor.errors import ClusterRefused, ClusterUnreachable, PodLost, ScriptLost
 from executor.pod import programs
 from executor.pod.control import Beat, ControlLines, Exited, Failed, Started, Used
+from executor.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+
+    class Stream(Protocol):
+        """What is needed of `stream.ExecStream`; it is imported by the stage, for it brings the network along."""
+
+        def send(self, data: bytes) -> None:
+            """Write to stdin."""
+
+        def receive(self, seconds: float) -> tuple[int, memoryview] | None:
+            """Wait for output."""
+
+        def close(self) -> None:
+            """Drop the connection."""
+
 
 _STDOUT, _STATUS = 1, 3
 _TICK_SECONDS = 1.0
@@ -37,19 +50,6 @@ _NOT_RUNNING = frozenset({400, 404, 500})
 """What exec answers while a container is not running (any more), kubelet and API server being of several minds."""
 _OVERLOADED = frozenset({429, 502, 503, 504})
 """What it answers while the API server is restarted or has too much to do."""
-
-
-class Stream(Protocol):
-    """What is needed of `stream.ExecStream`; it is imported by the stage, for it brings the network along."""
-
-    def send(self, data: bytes) -> None:
-        """Write to stdin."""
-
-    def receive(self, seconds: float) -> tuple[int, memoryview] | None:
-        """Wait for output."""
-
-    def close(self) -> None:
-        """Drop the connection."""
 
 
 class Fate(Enum):
@@ -360,6 +360,9 @@ class _Pauses:
 
     def next(self, *, restart: bool) -> float:
         """Return seconds to wait; `restart` when the last connection worked."""
+        # Imported here: only a lost connection needs it.
+        import random
+
         pause = 0.0 if restart else self._next
         self._next = min(_LONGEST_PAUSE, max(0.25, pause * 2))
         return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter

@@ -7,13 +7,13 @@ which lives on. Nothing here is retried; `script.py` owns that.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 from executor.cluster import credentials
 from executor.cluster.websocket import Refused, WebSocket
 from executor.errors import ClusterRefused, ClusterUnreachable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
 

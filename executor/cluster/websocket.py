@@ -12,11 +12,11 @@ import struct
 from binascii import b2a_base64
 from contextlib import suppress
 from hashlib import sha1
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from executor.cluster import credentials
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable

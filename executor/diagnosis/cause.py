@@ -8,8 +8,12 @@ lags behind them by seconds.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+
+from executor.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 OPERATOR = "the operator of this runner"
 

@@ -6,14 +6,14 @@ integers only, and what is not understood is ignored.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from executor.values import dataclass
 
 _PREFIX = b"kd1 "
 _LONGEST_LINE = 200
-_EXIT = re.compile(rb"exit (\d{1,3}) (\d{1,15}) (\d{1,15}) (\d{1,9}) ([01])")
-_USED = re.compile(rb"used" + rb" (\d{1,15}|-)" * 6)
-_ERROR = re.compile(rb"error (cut|full|unknown|lost|verb)")
+_ERRORS = frozenset({b"cut", b"full", b"unknown", b"lost", b"verb"})
+_EXIT_DIGITS = (3, 15, 15, 9, 1)
+"""Of each number of an exit line, at most."""
+_USED_DIGITS = 15
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,30 @@ def _parse(line: bytes) -> Control | None:
     words = line[len(_PREFIX) :].strip()
     if words in _WORDS:
         return _WORDS[words]
-    if found := _ERROR.fullmatch(words):
-        return Failed(found[1].decode())
-    if found := _EXIT.fullmatch(words):
-        code, size, peak, oom_kills, full = (int(group) for group in found.groups())
-        return Exited(code=code & 0xFF, size=size, peak=peak, oom_kills=oom_kills, full=bool(full))
-    if found := _USED.fullmatch(words):
-        return Used(**{name: _known(group) for name, group in zip(_USED_FIELDS, found.groups(), strict=True)})
+    kind, *rest = words.split(b" ")
+    if kind == b"error" and len(rest) == 1 and rest[0] in _ERRORS:
+        return Failed(rest[0].decode())
+    if kind == b"exit":
+        return _exited(rest)
+    if kind == b"used" and len(rest) == len(_USED_FIELDS) and all(_is_used(word) for word in rest):
+        return Used(**{name: _known(word) for name, word in zip(_USED_FIELDS, rest, strict=True)})
     return None
+
+
+def _exited(words: list[bytes]) -> Exited | None:
+    if len(words) != len(_EXIT_DIGITS) or not all(map(_is_number, words, _EXIT_DIGITS)):
+        return None
+    code, size, peak, oom_kills, full = map(int, words)
+    return Exited(code=code & 0xFF, size=size, peak=peak, oom_kills=oom_kills, full=bool(full)) if full <= 1 else None
+
+
+def _is_number(word: bytes, digits: int) -> bool:
+    # Of bytes, isdigit is true for ASCII's alone.
+    return word.isdigit() and len(word) <= digits
+
+
+def _is_used(word: bytes) -> bool:
+    return word == b"-" or _is_number(word, _USED_DIGITS)
 
 
 _WORDS: dict[bytes, Control] = {b"started": Started(), b"beat": Beat(), b"held": Held()}

@@ -7,12 +7,12 @@ driver's, since scripts come later and one after the other. The built-in executo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from executor.errors import JobRefused
 from executor.scrub import image_without_login, readable
+from executor.values import dataclass
 
 if TYPE_CHECKING:
     from executor.runner.response import JobResponse

@@ -6,13 +6,13 @@ the period in which the kubelet looks for finished containers. What must come fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from executor.cache import registry
 from executor.pod import names, programs
 from executor.pod.options import with_options
 from executor.pod.services import Services
+from executor.values import dataclass, field
 
 if TYPE_CHECKING:
     from executor.pod.services import Sidecar

@@ -9,7 +9,6 @@ Source of the names: executors/kubernetes/overwrites.go of GitLab Runner 19.4.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from executor.errors import JobRefused
@@ -17,6 +16,7 @@ from executor.settings import checks, forms
 from executor.settings.declare import Form
 from executor.settings.model import Toleration
 from executor.settings.units import Bytes, Cpu
+from executor.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,14 +43,14 @@ _LONGEST = 4096
 _DRIVERS_OWN = "kaniko-driver"
 
 
-@dataclass(kw_only=True)
 class _Wishes:
     """The job's variables, and what became of them."""
 
-    tenant: str
-    values: Mapping[str, str]
-    granted: list[str] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
+    def __init__(self, *, tenant: str, values: Mapping[str, str]) -> None:
+        self.tenant = tenant
+        self.values = values
+        self.granted: list[str] = []
+        self.ignored: list[str] = []
 
     def one(self, name: str, *, open_gate: bool) -> str:
         """Return a wish by its name without the prefix; empty where there is none or its gate is closed.

@@ -10,13 +10,13 @@ common/build.go of GitLab Runner 19.4.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from executor.errors import JobRefused
 from executor.pod import names
 from executor.pod.image import choose_pull_policy, require_image_name
+from executor.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,13 +6,14 @@ Source: executors/custom/command/command.go and executors/custom/custom.go of Gi
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
 
 from executor.errors import ContractBroken, DriverError
+from executor.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import NoReturn
 
 JOB_FILE_VARIABLE = "KANIKO_DRIVER_JOB_FILE"
 """Set through `job_env`, so without the prefix that everything a job can set carries."""

@@ -8,10 +8,10 @@ Source: common/spec/spec.go of GitLab Runner 19.4, type Job.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from executor.errors import ContractBroken
+from executor.values import dataclass
 
 _DEFAULT_TIMEOUT = 7200
 """Seconds; DefaultTimeout of the runner, which it applies to 0 and less."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 
 _CLEAR = "\r\x1b[0K"
-_NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9_.-]+")
+_NOT_ALLOWED = r"[^a-zA-Z0-9_.-]+"
 
 
 def name(kind: str, one: str) -> str:
     """Name a section; `one` tells it from others of its kind, since GitLab wants each name once in a log."""
-    return "kaniko_driver_" + _NOT_ALLOWED.sub("-", f"{kind}_{one}")
+    return "kaniko_driver_" + re.sub(_NOT_ALLOWED, "-", f"{kind}_{one}")
 
 
 def start(section: str, *, now: float, collapsed: bool) -> str:

@@ -2,21 +2,14 @@
 
 A form is part of a field's type (`Annotated[str, Form(...)]`), so that the reader, the JSON Schemas and the reference
 all know it, also inside lists and tables.
-
-Tables of settings are dataclasses made here: the standard library writes and compiles six methods for each class, which
-for all tables takes 25 ms of CPU in every job. These share their methods and take 2 ms.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, FrozenInstanceError, field, fields
-from dataclasses import dataclass as _standard
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from dataclasses import dataclass
+from executor.values import MISSING, dataclass, field
 
 __all__ = ["Form", "Range", "dataclass", "setting"]
 
@@ -34,56 +27,7 @@ def setting(what: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"what": what})
 
 
-if not TYPE_CHECKING:
-
-    def dataclass(*, frozen: bool, kw_only: bool) -> Callable[[type], type]:
-        """Make a class a dataclass, frozen and with keywords only, as all tables are."""
-        if not (frozen and kw_only):
-            raise TypeError("tables of settings are frozen and take keywords only")
-
-        def make(cls: type) -> type:
-            made = _standard(init=False, repr=False, eq=False, match_args=False, kw_only=True)(cls)
-            for name, method in vars(_Table).items():
-                if callable(method):
-                    setattr(made, name, method)
-            return made
-
-        return make
-
-
-class _Table:
-    """The methods that all tables share."""
-
-    def __init__(self: Any, **values: Any) -> None:
-        own = {one.name: one for one in fields(self)}
-        if unknown := values.keys() - own.keys():
-            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
-        for name, one in own.items():
-            if name in values:
-                continue
-            if one.default is MISSING and one.default_factory is MISSING:
-                raise TypeError(f"{type(self).__name__} needs {name}")
-            values[name] = one.default if one.default_factory is MISSING else one.default_factory()
-        # In the order of the fields, so that equal values look equal.
-        self.__dict__.update({name: values[name] for name in own})
-
-    def __repr__(self: Any) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
-
-    def __eq__(self: Any, other: object) -> bool:
-        return type(self) is type(other) and self.__dict__ == other.__dict__
-
-    def __hash__(self: Any) -> int:
-        return hash(tuple(self.__dict__.values()))
-
-    def __setattr__(self: Any, name: str, __: Any) -> None:
-        raise FrozenInstanceError(f"cannot assign to {name}")
-
-    def __delattr__(self: Any, name: str) -> None:
-        raise FrozenInstanceError(f"cannot delete {name}")
-
-
-@_standard(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Form:
     """What a text must look like."""
 
@@ -104,7 +48,7 @@ class Form:
             raise ValueError(f"{value!r} {self.words}")
 
 
-@_standard(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Range:
     """Bounds of a whole number, both inclusive."""
 

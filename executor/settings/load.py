@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass
 
 from executor.errors import SettingsInvalid
 from executor.settings import checks
 from executor.settings.model import Driver, Log, Tenant
 from executor.settings.reader import Flat, Path, Problem, TomlFile, build, dotted
+from executor.values import dataclass
 
 VERSION = 1
 # The name becomes a label's value and a path in the bucket.

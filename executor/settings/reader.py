@@ -11,11 +11,11 @@ import functools
 import re
 import tomllib
 import types
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from executor.settings.lines import line_of
 from executor.settings.units import Bytes, Cpu, Duration, Pattern
+from executor.values import MISSING, Field, dataclass, fields, is_dataclass
 
 Path = tuple[str, ...]
 """Keys from the outside in; entries of a list are counted "0", "1" and so on."""
@@ -27,7 +27,7 @@ UNITS = tuple(_EXAMPLES)
 _JSON = (str, int, float, bool)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Problem:
     """One mistake in one file; `line` 0 means the file as a whole."""
 
@@ -37,6 +37,10 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.file}, line {self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+
+    def __lt__(self, other: Problem) -> bool:
+        """Stand before another one, in the order of reading."""
+        return (self.file, self.line, self.text) < (other.file, other.line, other.text)
 
 
 class TomlFile:

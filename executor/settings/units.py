@@ -6,8 +6,9 @@ Source of the quantity syntax: k8s.io/apimachinery/pkg/api/resource/quantity.go.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
+
+from executor.values import dataclass
 
 _QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<suffix>m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|)")
 _FACTORS = {

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from executor.cluster.api import Api
 from executor.errors import Cancelled, DriverError
 from executor.pod import names
 from executor.stages import keeping
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from executor.job import Job
     from executor.journal import Journal
 

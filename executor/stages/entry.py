@@ -6,13 +6,13 @@ Imports are shielded from SIGTERM, since an exception in the middle of one may b
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from executor.errors import ContractBroken
 from executor.job import Job
 from executor.runner.contract import job_file_path
 from executor.stages import cancel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

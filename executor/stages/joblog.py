@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
 
 from executor.runner import sections
 from executor.scrub import without_logins, without_orders
 from executor.stages import cancel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

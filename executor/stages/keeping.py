@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from executor.errors import ClusterUnreachable
 from executor.pod import names, programs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from executor.cluster.api import Api
     from executor.job import Job
     from executor.journal import Journal

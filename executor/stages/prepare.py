@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from executor.cluster.api import Api
 from executor.diagnosis import cause
@@ -25,8 +24,10 @@ from executor.runner import sections
 from executor.stages import cancel
 from executor.stages.room import Room
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from executor.job import Job
     from executor.journal import Journal

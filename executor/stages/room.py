@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any
 
 from executor.errors import ClusterRefused, ClusterUnreachable, PodRejected
 from executor.pod import names
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from executor.cluster.api import Api, PodWatch
     from executor.diagnosis.quota import Shortage

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from executor.cluster.place import Place
 from executor.cluster.script import Order, Script, Surroundings
 from executor.errors import Cancelled, PodLost, RunnerGone
 from executor.pod import names
 from executor.runner import sections, substages
-from executor.stages import cancel, keeping
-from executor.stages.summary import summarize
+from executor.stages import cancel
+from executor.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -95,6 +94,9 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
     if not ended.code:
         return 0
     if order.measured:
+        # Imported here: only failures need it.
+        from executor.stages import keeping
+
         keeping.announce(job, log, call.keep_mark)
     return contract.script_failed(ended.code, log.say)
 
@@ -150,6 +152,9 @@ def _tell_what_it_used(
     """Say what the container used of what it had; `ended` is None when it died under the script."""
     if not script.order.measured:
         return
+    # Imported here: of a job's scripts only the author's are measured.
+    from executor.stages.summary import summarize
+
     found = summarize(script.used, ended, job.limits, seconds=seconds)
     if found is None:
         return

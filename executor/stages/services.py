@@ -7,7 +7,6 @@ yet, or says itself what is missing.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from executor.cluster import credentials
 from executor.cluster.stream import STDOUT, ExecStream
@@ -16,7 +15,10 @@ from executor.errors import ClusterRefused, ClusterUnreachable
 from executor.pod import names, programs
 from executor.stages import cancel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from executor.cluster.api import Api
     from executor.job import Job
     from executor.journal import Journal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from executor.errors import Cancelled, DriverError, RunnerGone
 from executor.journal import Journal
@@ -11,6 +10,7 @@ from executor.runner.contract import Contract
 from executor.stages import cancel
 from executor.stages.joblog import STDERR, STDOUT, JobLog
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -6,9 +6,9 @@ used for words and statistics only. Where a figure is not known it is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from executor.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from executor.job import Limits
     from executor.pod.control import Exited, Used
