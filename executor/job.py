@@ -53,6 +53,16 @@ class Limits:
     cpu: int = 0
     """In thousandths of a core."""
 
+    def figures(self) -> dict[str, int]:
+        """Return those that are known, by the names that they have in the operator log."""
+        known = {
+            "memory_limit_bytes": self.memory,
+            "disk_limit_bytes": self.disk,
+            "builds_limit_bytes": self.builds,
+            "cpu_limit_millicores": self.cpu,
+        }
+        return {name: value for name, value in known.items() if value}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

@@ -8,9 +8,12 @@ from executor import __version__
 from executor.operate.exec import exec_
 from executor.operate.logs import logs
 from executor.operate.migrate import migrate
+from executor.operate.reference import reference
 from executor.operate.settings import settings as settings_command
 from executor.operate.shown import settings_option
 from executor.operate.tenant import tenant
+from executor.operate.tune import tune
+from executor.operate.usage import usage
 from executor.operate.validate import validate
 
 
@@ -69,5 +72,8 @@ cli.add_command(tenant)
 cli.add_command(migrate)
 cli.add_command(exec_)
 cli.add_command(logs)
+cli.add_command(tune)
+cli.add_command(usage)
 cli.add_command(validate)
+cli.add_command(reference)
 cli.add_command(settings_command)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.pod.image import BuildImage
     from executor.pod.services import Services
-    from executor.settings.model import Tenant
+    from executor.settings.model import Resources, Tenant
     from executor.stages.joblog import JobLog
 
 _DELETE_SLACK = 600
@@ -68,7 +68,13 @@ def config(folder: str, tenant: str | None, journal: Journal, log: JobLog) -> in
     job.write(path)
     journal.bind(job=job.id, tenant=job.tenant, pod=job.pod)
     image = next(one["image"] for one in job.manifest["spec"]["containers"] if one["name"] == names.BUILD)
-    journal.info("configured", project=response.project_path, image=image)
+    journal.info(
+        "configured",
+        project=response.project_path,
+        image=image,
+        wished=_wished(job.limits, settings.tenant.resources.build),
+        **job.limits.figures(),
+    )
     if journal.complaint:
         log.say(f"the operator log cannot be written ({journal.complaint}); the operator should correct [log] file")
     json.dump(answer(job, path), sys.stdout)
@@ -161,6 +167,13 @@ def limits_of(manifest: dict[str, Any]) -> Limits:
         builds=_count(volumes.get("builds", {}).get("sizeLimit")),
         cpu=int(cores * 1000),
     )
+
+
+def _wished(limits: Limits, usual: Resources) -> bool:
+    """Tell whether this job's limits are others than its tenant's: its peaks say nothing about those."""
+    usual_cpu = int(usual.cpu_limit.cores * 1000)
+    own = (usual.memory_limit.count, usual.ephemeral_storage_limit.count, usual_cpu)
+    return (limits.memory, limits.disk, limits.cpu) != own
 
 
 def _count(quantity: str | None) -> int:

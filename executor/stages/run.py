@@ -75,6 +75,7 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             # A short script may end before anybody looked.
             runner.check()
         except Cancelled:
+            journal.info("cancelled")
             # The runner may go away in the middle of this, too.
             stopped = _stop(script, job, log)
             # Whoever ends a whole host sends SIGTERM to the runner and to us at once.
@@ -89,7 +90,7 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
     except (RunnerGone, BrokenPipeError):
         _leave_nothing(job, journal)
         return contract.system_failure
-    _tell_how_it_ended(ended, journal, log)
+    _tell_how_it_ended(ended, journal, log, seconds=time.monotonic() - began)
     _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
     if not ended.code:
         return 0
@@ -134,8 +135,15 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, tick: Callable[[],
     )
 
 
-def _tell_how_it_ended(ended: Exited, journal: Journal, log: JobLog) -> None:
-    journal.info("script ended", code=ended.code, bytes=ended.size, peak_memory=ended.peak, oom_kills=ended.oom_kills)
+def _tell_how_it_ended(ended: Exited, journal: Journal, log: JobLog, *, seconds: float) -> None:
+    journal.info(
+        "script ended",
+        code=ended.code,
+        seconds=round(seconds, 1),
+        bytes=ended.size,
+        peak_memory=ended.peak,
+        oom_kills=ended.oom_kills,
+    )
     log.say_waiting()
     if ended.full:
         log.say("the script printed more than its output limit (volumes.output of the tenant); the rest was dropped")

@@ -6,6 +6,7 @@ used for words and statistics only. Where a figure is not known it is left out.
 
 from __future__ import annotations
 
+from executor.figures.words import size
 from executor.values import dataclass
 
 TYPE_CHECKING = False
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 _NEAR = 0.9
 """From this part of a limit on it is near."""
 _MOST_LAYERS = 100_000
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
-_STEP = 1024
 _MINUTE = 60
 
 
@@ -92,7 +91,7 @@ def _memory(figures: dict[str, int], limits: Limits) -> tuple[str, str]:
     used = _of(figures["memory_bytes"], limits.memory)
     programs = figures.get("programs_bytes")
     detail = f"memory: {used} at its peak, the cache of files included"
-    return f"memory {used}", detail + (f"; programs themselves about {amount(programs)}" if programs else "")
+    return f"memory {used}", detail + (f"; programs themselves about {size(programs)}" if programs else "")
 
 
 def _processor(figures: dict[str, int], limits: Limits, seconds: float) -> tuple[str, str]:
@@ -151,17 +150,7 @@ def _near(value: int | None, limit: int) -> bool:
 
 
 def _of(value: int, limit: int) -> str:
-    return f"{amount(value)} of {amount(limit)}" if limit else amount(value)
-
-
-def amount(count: int) -> str:
-    """Write bytes for people: `812 MiB`, `2.9 GiB`."""
-    value, unit = float(count), 0
-    while value >= _STEP and unit < len(_UNITS) - 1:
-        value, unit = value / _STEP, unit + 1
-    # One digit behind the point where it says something: 2.9 GiB, but 4 GiB and 812 MiB.
-    text = f"{value:.1f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004 - one digit before the point
-    return f"{text.removesuffix('.0')} {_UNITS[unit]}"
+    return f"{size(value)} of {size(limit)}" if limit else size(value)
 
 
 def _duration(seconds: float) -> str:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from executor.figures.words import size
 from executor.job import Limits
 from executor.pod.control import Exited, Used
-from executor.stages.summary import amount, summarize
+from executor.stages.summary import summarize
 
 MIB, GIB = 1 << 20, 1 << 30
 LIMITS = Limits(memory=3 * GIB, disk=6 * GIB, builds=2 * GIB, cpu=2000)
@@ -117,4 +118,4 @@ def test_without_limits_there_is_neither_a_warning_nor_a_comparison() -> None:
     ],
 )
 def test_amounts_are_short(count: int, text: str) -> None:
-    assert amount(count) == text
+    assert size(count) == text

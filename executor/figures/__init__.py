@@ -1,0 +1,1 @@
+"""The operator log read into figures: jobs and tenants, over the files of several hosts."""

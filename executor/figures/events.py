@@ -1,0 +1,254 @@
+"""Every line of the operator log: its event, its level, who writes it and when, and what its fields mean.
+
+The one place that describes the log. The reference page is made from it, and a test holds it against what the stages
+write: names and fields here are a promise to whoever collects these logs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One kind of line."""
+
+    name: str
+    level: Level
+    stages: tuple[str, ...]
+    what: str
+    fields: tuple[str, ...] = ()
+    """Beside those that every line has; names of FIELDS."""
+
+
+COMMON = {
+    "timestamp": "When, in UTC: `2026-11-25T15:26:52.123Z`.",
+    "level": "`info`: worth knowing; `warning`: needs the operator's eye when it repeats; `error`: a stage failed.",
+    "event": "What happened: one of the events below.",
+    "stage": "`config`, `prepare`, `run` or `cleanup`.",
+    "process": "Process id of the stage, for finding it in the host's other logs.",
+    "tenant": "Name of the tenant; missing only where a stage failed before it was known.",
+    "job": "Number of the job, as in its address in GitLab.",
+    "pod": "Name of the job pod; unlike the job's number it belongs to one attempt alone.",
+    "sub_stage": "Of the `run` stage: which of the runner's scripts, such as `build_script`.",
+}
+"""Fields that any line may carry."""
+
+FIELDS = {
+    "because": "Why that container was chosen.",
+    "builds_bytes": "Bytes on the volume of the clone, `/builds`.",
+    "builds_limit_bytes": "Its limit (`volumes.builds`).",
+    "bytes": "What the script printed.",
+    "cache_hits": "Layers that Kaniko found in the layer cache, by its own lines.",
+    "cache_misses": "Layers that it looked for and did not find.",
+    "code": "Exit code of the script.",
+    "container": "Container that ran the script: `build` or `helper`.",
+    "cpu_limit_millicores": "What the build container may use, in thousandths of a core.",
+    "cpu_ms": "Processor time of the build container while the script ran, in milliseconds.",
+    "disk_bytes": "Bytes that the build container's own file system grew by.",
+    "disk_limit_bytes": "Its limit (`resources.build.ephemeral_storage_limit`).",
+    "exception": "Traceback, with those of its causes; logins and tokens are taken out.",
+    "image": "Image of the build container.",
+    "kept": "Name of a failed job's pod that had been kept.",
+    "kind": "Class of the failure, such as `PodNotStarted`.",
+    "leftover": "Name of the pod that was left over.",
+    "memory_bytes": "Most memory that the build container used at once, the cache of files included.",
+    "memory_limit_bytes": "Its limit (`resources.build.memory_limit`).",
+    "node": "Node that the pod runs on.",
+    "oom_kills": "Processes that the kernel killed because the container reached its memory limit.",
+    "peak_memory": "As `memory_bytes`; 0 where it is not known.",
+    "programs_bytes": "Memory of the programs alone, without the cache of files, at the most of some looks.",
+    "project": "Path of the project in GitLab.",
+    "quota": "What the tenant's quota lacks.",
+    "reason": "Why, in the words of whoever refused or failed.",
+    "seconds": "How long it took: `pod ready` from the start of `prepare`, scripts from being sent to their end.",
+    "until": "Unix time at which the pod may be deleted.",
+    "wished": "Whether this job's limits are others than its tenant's, by its own wish or a patch.",
+}
+"""Fields of single events."""
+
+_USED = ("memory_bytes", "programs_bytes", "cpu_ms", "disk_bytes", "builds_bytes", "cache_hits", "cache_misses")
+_LIMITS = ("memory_limit_bytes", "disk_limit_bytes", "builds_limit_bytes", "cpu_limit_millicores")
+_ALL = ("config", "prepare", "run", "cleanup")
+
+EVENTS = (
+    Event(
+        name="configured",
+        level="info",
+        stages=("config",),
+        what="A job was taken: the first line of every attempt.",
+        fields=("project", "image", "wished", *_LIMITS),
+    ),
+    Event(
+        name="waiting for room",
+        level="info",
+        stages=("prepare",),
+        what="The tenant's quota has no room now; the job waits.",
+        fields=("quota",),
+    ),
+    Event(
+        name="kept pod deleted to make room",
+        level="info",
+        stages=("prepare",),
+        what="The pod of a failed job, kept for people, made room for a new job.",
+        fields=("kept",),
+    ),
+    Event(name="pod created", level="info", stages=("prepare",), what="The API server took the pod."),
+    Event(
+        name="the services' ports could not be tried",
+        level="warning",
+        stages=("prepare",),
+        what="Scripts begin without knowing whether the job's services listen.",
+        fields=("reason",),
+    ),
+    Event(
+        name="pod ready",
+        level="info",
+        stages=("prepare",),
+        what="The pod accepts scripts.",
+        fields=("seconds", "node"),
+    ),
+    Event(
+        name="the pod could not be deleted",
+        level="warning",
+        stages=("prepare",),
+        what="After a failure; its deadline, the next cleanup of the tenant or `gc` takes it.",
+        fields=("reason",),
+    ),
+    Event(
+        name="unknown sub-stage",
+        level="warning",
+        stages=("run",),
+        what="The runner is newer than the driver and sent a script of a name that the driver does not know.",
+        fields=("container", "because"),
+    ),
+    Event(
+        name="exec stream lost",
+        level="warning",
+        stages=("run",),
+        what="A connection to the pod broke; the log goes on from the byte after the last one.",
+        fields=("reason",),
+    ),
+    Event(
+        name="script ended",
+        level="info",
+        stages=("run",),
+        what="One script of the job ended by itself.",
+        fields=("code", "seconds", "bytes", "peak_memory", "oom_kills"),
+    ),
+    Event(
+        name="resources used",
+        level="info",
+        stages=("run",),
+        what="What the author's script used, as the pod itself says. The build's root can forge these figures, so they "
+        "are cut to what is possible; what is not known is left out.",
+        fields=("seconds", *_USED),
+    ),
+    Event(
+        name="the script was not stopped",
+        level="warning",
+        stages=("run",),
+        what="After a cancel; the script ends with its pod.",
+        fields=("reason",),
+    ),
+    Event(
+        name="stopping the script failed, trying again",
+        level="warning",
+        stages=("run",),
+        what="After a cancel.",
+        fields=("reason",),
+    ),
+    Event(
+        name="the rest of the output could not be read",
+        level="warning",
+        stages=("run",),
+        what="The job log lacks the end of a script whose exit code is known.",
+        fields=("reason",),
+    ),
+    Event(
+        name="the rest of the output has no end",
+        level="warning",
+        stages=("run",),
+        what="More and more arrived after the script's end; the job log was closed.",
+        fields=("reason",),
+    ),
+    Event(
+        name="the runner is gone; its job's pod was deleted",
+        level="warning",
+        stages=("run",),
+        what="GitLab Runner died while a script ran.",
+    ),
+    Event(
+        name="cancelled",
+        level="info",
+        stages=_ALL,
+        what="The runner ended the stage: somebody cancelled the job, or it took longer than its time-out.",
+    ),
+    Event(name="the runner is gone", level="warning", stages=_ALL, what="GitLab Runner died during this stage."),
+    Event(
+        name="API request tried again",
+        level="warning",
+        stages=("prepare", "cleanup"),
+        what="The API server did not answer, or had too much to do.",
+        fields=("reason",),
+    ),
+    Event(
+        name="stage failed",
+        level="error",
+        stages=_ALL,
+        what="The job failed for a known cause; the job log has it in words.",
+        fields=("kind", "exception"),
+    ),
+    Event(
+        name="stage failed unexpectedly",
+        level="error",
+        stages=_ALL,
+        what="A defect of kaniko-driver: please report it with this line.",
+        fields=("exception",),
+    ),
+    Event(
+        name="pod kept",
+        level="info",
+        stages=("cleanup",),
+        what="The pod of a failed job stays for people to look into.",
+        fields=("until",),
+    ),
+    Event(
+        name="kept pod deleted for a newer one",
+        level="info",
+        stages=("cleanup",),
+        what="The tenant keeps no more than `debug.keep_failed_most`.",
+        fields=("kept",),
+    ),
+    Event(
+        name="the pod of the failed job is not kept",
+        level="warning",
+        stages=("cleanup",),
+        what="It could not be kept in order, and was deleted.",
+        fields=("reason",),
+    ),
+    Event(name="pod deleted", level="info", stages=("cleanup",), what="The job is over and its pod is on its way out."),
+    Event(
+        name="no pod to delete",
+        level="info",
+        stages=("cleanup",),
+        what="The job is over and its pod was gone, or was never made.",
+    ),
+    Event(
+        name="leftover deleted",
+        level="info",
+        stages=("cleanup",),
+        what="A pod of the same tenant that nobody else had deleted.",
+        fields=("leftover",),
+    ),
+    Event(
+        name="cleanup left something behind",
+        level="error",
+        stages=("cleanup",),
+        what="The API server could not be asked; deadlines and `gc` take what is left.",
+        fields=("exception",),
+    ),
+)
