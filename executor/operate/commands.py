@@ -7,6 +7,7 @@ import click
 from executor import __version__
 from executor.operate.exec import exec_
 from executor.operate.logs import logs
+from executor.operate.metrics import metrics
 from executor.operate.migrate import migrate
 from executor.operate.reference import reference
 from executor.operate.settings import settings as settings_command
@@ -75,5 +76,6 @@ cli.add_command(logs)
 cli.add_command(tune)
 cli.add_command(usage)
 cli.add_command(validate)
+cli.add_command(metrics)
 cli.add_command(reference)
 cli.add_command(settings_command)

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 PAGES = {
+    "metrics": "executor.figures.metrics",
     "operator-log": "executor.figures.reference",
     "settings": "executor.settings.reference",
 }
