@@ -410,26 +410,18 @@ def _unreachable(server: str, error: BaseException) -> ClusterUnreachable:
 
 
 def _refused(status: int, body: dict[str, Any], what: str) -> ClusterRefused:
+    # Imported here: most requests are granted.
+    from executor.diagnosis import refusal
+
     message = str(body.get("message") or f"HTTP {status}")
     # A conflict on create: the quota was changed by another pod at the same moment.
     busy = status == _TOO_MANY or status >= _SERVER_ERROR or body.get("reason") == "Conflict"
+    category, remedy = refusal.of_answer(status, message)
     return (_Busy if busy else ClusterRefused)(
         f"The Kubernetes API server refused a request ({what}).",
         status=status,
         reason=str(body.get("reason") or ""),
         why=f"{status} {message}",
-        remedy=_remedy(status, message),
+        remedy=remedy,
+        category=category,
     )
-
-
-def _remedy(status: int, message: str) -> str:
-    if status == _UNAUTHORIZED:
-        return "The tenant's credentials are expired or wrong: the operator must renew the kubeconfig's token."
-    if status == http.HTTPStatus.FORBIDDEN and "exceeded quota" in message:
-        # Of Secrets, for example; a pod that the quota refuses is waited for.
-        return "Run the job again when others have ended; if it stays, the operator must raise the quota."
-    if status == http.HTTPStatus.FORBIDDEN:
-        return "The operator must give the tenant's service account the right that the message names."
-    if status == _TOO_MANY or status >= _SERVER_ERROR:
-        return "The server is overloaded or broken: run the job again later."
-    return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+from executor.categories import Category
 from executor.cluster import credentials
 from executor.cluster.script import Fate
 from executor.cluster.stream import ExecStream
@@ -68,15 +69,19 @@ class Place:
         from executor.diagnosis import cause
 
         found = cause.of_lost_pod(self._seen, self._container)
+        if found.category == Category.POD_DELETED:
+            # Why it was, only events tell; they outlive it.
+            with suppress(ClusterUnreachable, ClusterRefused):
+                found = cause.of_lost_pod(self._seen, self._container, self._events())
         # The kubelet tells of a container's end some seconds before it tells why it ended the pod.
         for pause in range(_LOOKS_FOR_A_REASON):
-            if found.category != "ended":
+            if found.category != Category.CONTAINER_ENDED:
                 break
             time.sleep(min(pause, 2))
             with suppress(ClusterUnreachable, ClusterRefused):
-                self._seen = self._with_eviction(self._ask())
-            found = cause.of_lost_pod(self._seen, self._container)
-        return PodLost(found.what, why=found.why, remedy=found.remedy)
+                self._seen = self._ask()
+                found = cause.of_lost_pod(self._seen, self._container, self._events())
+        return PodLost(found.what, why=found.why, remedy=found.remedy, category=found.category)
 
     def _ask(self) -> dict[str, Any] | None:
         from executor.cluster.api import Api
@@ -84,13 +89,8 @@ class Place:
         with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
             return api.get_pod(self._pod)
 
-    def _with_eviction(self, pod: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Add what only an event tells: a pod whose containers end well when they are told to is `Succeeded`."""
+    def _events(self) -> list[dict[str, Any]]:
         from executor.cluster.api import Api
 
-        if pod is not None and not pod["status"].get("reason"):
-            with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
-                for event in api.events_of(self._pod):
-                    if event.get("reason") == "Evicted":
-                        pod["status"] |= {"reason": "Evicted", "message": str(event.get("message") or "")}
-        return pod
+        with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
+            return api.events_of(self._pod)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from enum import Enum
 
+from executor.categories import Category
 from executor.errors import ClusterRefused, ClusterUnreachable, PodLost, ScriptLost
 from executor.pod import programs
 from executor.pod.control import Beat, ControlLines, Exited, Failed, Started, Used
@@ -46,8 +47,12 @@ _UNSTARTED = 0.25
 _WORKED_SECONDS = 5.0
 _WORTH_TELLING_SECONDS = 10.0
 _STOP_SECONDS = 20.0
+_NODE_SECONDS = 60.0
+"""How long the API server may answer while nothing reaches the pod, before its node counts as lost: with the silence
+before and one last try, two minutes at most."""
 _NOT_RUNNING = frozenset({400, 404, 500})
 """What exec answers while a container is not running (any more), kubelet and API server being of several minds."""
+_SERVER_ERROR = 500
 _OVERLOADED = frozenset({429, 502, 503, 504})
 """What it answers while the API server is restarted or has too much to do."""
 
@@ -115,6 +120,8 @@ class Script:
         self.used: Used | None = None
         """What it used, once it has ended; None where it was not measured."""
         self._heard = time.monotonic()
+        self._answering_since: float | None = None
+        """Since when the API server has answered all the time, while no connection to the pod worked."""
         self._vain = 0.0
         self._tries_for_the_rest = 0
         self._status = ""
@@ -131,7 +138,7 @@ class Script:
         self._heard = time.monotonic()
         pauses = _Pauses()
         while True:
-            began, had = time.monotonic(), self._around.passed()
+            began, had, told = time.monotonic(), self._around.passed(), False
             try:
                 self._converse(self._around.open, *self._next_command())
                 if self._complete():
@@ -144,13 +151,18 @@ class Script:
                 if not self._is_known_to_run() and error.status not in _NOT_RUNNING | _OVERLOADED:
                     raise
                 reason = str(error.why)
+                if error.status < _SERVER_ERROR:
+                    # The API server's own word, which says nothing of the node.
+                    told = True
             self._around.note("exec stream lost", reason)
             more = self._around.passed() > had
             self._count_vain_tries(more=more)
             # One that worked is made again at once; the pod is asked for when that fails.
-            worked = more or time.monotonic() - began > _WORKED_SECONDS
+            worked = more or (self._heard > began and time.monotonic() - began > _WORKED_SECONDS)
             if not worked and self._look() is Fate.ENDED:
                 return self._read_the_rest()
+            if told:
+                self._answering_since = None
             self._wait(pauses.next(restart=worked), reason)
 
     def follow(self) -> Exited:
@@ -233,6 +245,7 @@ class Script:
                     continue
                 if frame is None:
                     return
+                self._answering_since = None
                 if first:
                     self._tell_outage()
                     first = False
@@ -310,16 +323,29 @@ class Script:
 
     def _look(self) -> Fate:
         try:
-            return self._around.look()
+            fate = self._around.look()
         except ClusterRefused:
             if not self._is_known_to_run():
                 raise
         except ClusterUnreachable:
             pass
+        else:
+            self._answering_since = self._answering_since or time.monotonic()
+            return fate
+        self._answering_since = None
         return Fate.RUNNING
 
     def _wait(self, seconds: float, reason: str) -> None:
-        if time.monotonic() - self._heard > self._connection_timeout:
+        now = time.monotonic()
+        if self._answering_since is not None and now - self._answering_since > _NODE_SECONDS:
+            raise PodLost(
+                "The node of the job pod does not answer any more.",
+                why=f"For {now - self._heard:.0f} s nothing reached the pod, while the API server answered. At last: "
+                + reason,
+                remedy="This is no fault of the job: run it again. If it stays, the operator must look at the node.",
+                category=Category.NODE_LOST,
+            )
+        if now - self._heard > self._connection_timeout:
             raise ClusterUnreachable(
                 "The connection to the job pod was lost and could not be made again.",
                 why=f"Tried for {self._connection_timeout:.0f} s; at last: {reason}",

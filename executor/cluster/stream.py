@@ -25,7 +25,6 @@ _PROTOCOLS = "v5.channel.k8s.io, v4.channel.k8s.io"
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 15
 _UNAUTHORIZED = 401
-_FORBIDDEN = 403
 
 
 class ExecStream:
@@ -151,15 +150,14 @@ def _refused(error: Refused) -> ClusterRefused:
         message = body.get("message") or str(error)
     except (ValueError, AttributeError):
         message = error.body[:300].decode("utf-8", "replace")
-    remedy = ""
-    if error.status == _FORBIDDEN:
-        remedy = (
-            "The operator must give the tenant's service account the verbs get and create on pods/exec; "
-            "Kubernetes 1.35 and later ask for both."
-        )
+    # Imported here: most commands are let through.
+    from executor.diagnosis import refusal
+
+    category, remedy = refusal.of_answer(error.status, str(message))
     return ClusterRefused(
         "The API server refused to run a command in the job pod.",
         status=error.status,
         why=f"{error.status} {message}",
         remedy=remedy,
+        category=category,
     )

@@ -1,191 +1,137 @@
 """Explain why a job pod waits, failed or vanished.
 
-Pure: takes the pod as the API returned it, returns a `Diagnosis`. No I/O, no clock. Order matters: an evicted pod keeps
-stale container states, so the pod's own reason is read first. Container states decide, never the pod's phase, which
-lags behind them by seconds.
+Pure: takes the pod and its events as the API returned them, returns a `Diagnosis`. No I/O, no clock. Order matters: an
+evicted pod keeps stale container states, so the pod's own reason is read first. Container states decide, never the
+pod's phase, which lags behind them by seconds.
 """
 
 from __future__ import annotations
 
-import re
-
-from executor.values import dataclass
+from executor.categories import Category
+from executor.diagnosis import ending
+from executor.diagnosis.model import (
+    OPERATOR,
+    Diagnosis,
+    conditions,
+    container_state,
+    container_statuses,
+    limit,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-OPERATOR = "the operator of this runner"
+__all__ = [
+    "TOLD_BY_EVENTS",
+    "Diagnosis",
+    "container_state",
+    "failed_services",
+    "last_words",
+    "of_lost_pod",
+    "of_start",
+    "of_waiting_pod",
+]
 
-_IMAGE_REASONS = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "ErrImageNeverPull",
-        "InvalidImageName",
-        "ImageInspectError",
-        "RegistryUnavailable",
-    }
+_CONFIG_REASONS = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError", "StartError"}
 )
-_CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-_NO_SUCH_IMAGE = ("InvalidImageName", "not found", "manifest unknown", "MANIFEST_UNKNOWN", "NAME_UNKNOWN")
 _SERVICE = "svc-"
 """How the names of containers begin that a job asked for by `services:`; as in pod/names.py."""
 _RESTARTS_OF_A_SERVICE = 2
-_FINAL_IMAGE_REASONS = frozenset({"ErrImageNeverPull", "InvalidImageName"})
+TOLD_BY_EVENTS = frozenset({Category.SANDBOX_FAILED, Category.VOLUME_FAILED, Category.SECRET_MISSING})
+"""What a pod's status does not show, so that a silent status does not mean that it is over."""
+_SIGNALS = 128
+"""Exit codes above it are 128 plus the number of a signal."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """One cause."""
+def of_lost_pod(pod: dict[str, Any] | None, container: str, events: list[dict[str, Any]] | None = None) -> Diagnosis:
+    """Explain why a container that ran a script no longer does.
 
-    category: str
-    """Stable: `evicted`, `deadline`, `out_of_memory`, `deleted`, `node_lost`, `image`, `container_config`,
-    `unschedulable`, `waiting`, `ended`."""
-    what: str
-    why: str = ""
-    remedy: str = ""
-    final: bool = False
-    """Waiting longer cannot help."""
-    container: str = ""
-    """The container that it is about, where it is about one."""
-
-
-def of_lost_pod(pod: dict[str, Any] | None, container: str) -> Diagnosis:
-    """Explain why a container that ran a script no longer does; None for a pod that is gone."""
+    Args:
+        pod: None for one that is gone.
+        container: which of its containers ran the script.
+        events: of the pod, as far as somebody asked for them.
+    """
     if pod is None:
-        return Diagnosis(
-            category="deleted",
-            what="The job pod was deleted while the job ran.",
-            remedy=f"If nobody did it on purpose, {OPERATOR} should look at its events and at what drains nodes.",
-            final=True,
-        )
-    if found := _of_pod_reason(pod):
+        return ending.of_events(events or []) or ending.deleted()
+    if (pod.get("status") or {}).get("reason") and (found := ending.of_pod(pod)):
         return found
     terminated = container_state(pod, container).get("terminated") or {}
+    # Also where the pod claims success: on cgroup v1 the kernel kills one process, and the container may end well.
     if terminated.get("reason") == "OOMKilled":
         return Diagnosis(
-            category="out_of_memory",
+            category=Category.OUT_OF_MEMORY,
             what=f"The {container} container used more memory than its limit and was killed.",
-            why=f"Its limit is {_limit(pod, container, 'memory')}.",
+            why=f"Its limit is {limit(pod, container, 'memory')}. {_figures(terminated)}",
             remedy=f"Use less memory (fewer parallel compilers, smaller layers), or ask {OPERATOR} for a higher limit.",
             final=True,
+            container=container,
         )
-    # Comes with the containers' ends, while the pod's own reason waits until the pod is wholly gone.
-    if _disruption(pod).startswith("TerminationByKubelet"):
-        return Diagnosis(
-            category="evicted",
-            what="The node ended the job pod: the pod, or the node, ran out of something, or the node shuts down.",
-            why=_disruption(pod),
-            remedy=f"If the message names a limit of this job, use less disk or ask {OPERATOR} for more; "
-            "if it names the node, run the job again.",
-            final=True,
-        )
+    if found := ending.of_pod(pod) or ending.of_events(events or []):
+        return found
     if pod["metadata"].get("deletionTimestamp"):
-        return Diagnosis(
-            category="deleted",
-            what="The job pod was deleted while the job ran.",
-            why=_disruption(pod),
-            remedy=f"Run the job again. If it stays, {OPERATOR} should look for what drains or preempts.",
-            final=True,
-        )
+        return ending.deleted()
     return Diagnosis(
-        category="ended",
+        category=Category.CONTAINER_ENDED,
         what=f"The {container} container ended under the script.",
-        why=f"It ended with {terminated.get('reason', 'no reason')}, exit code {terminated.get('exitCode', 'unknown')}."
-        if terminated
-        else "",
+        why=_figures(terminated),
         remedy="Does the script kill processes that it did not start, or process 1? Otherwise run the job again.",
         final=True,
+        container=container,
     )
+
+
+def _figures(terminated: dict[str, Any]) -> str:
+    if not terminated:
+        return ""
+    code = terminated.get("exitCode", "unknown")
+    signal = f", by signal {code - _SIGNALS}" if isinstance(code, int) and code > _SIGNALS else ""
+    return f"It ended with {terminated.get('reason') or 'no reason'}, exit code {code}{signal}."
 
 
 def of_waiting_pod(pod: dict[str, Any]) -> Diagnosis | None:
     """Explain what a pod that is not ready yet waits for; None when nothing holds it up."""
-    if found := _of_pod_reason(pod):
+    if found := ending.of_pod(pod):
         return found
     if pod["metadata"].get("deletionTimestamp"):
         return of_lost_pod(pod, "build")
-    for status in _container_statuses(pod):
+    for status in container_statuses(pod):
         # A layer cache that does not start makes a build slow, and is no reason to wait or to fail.
         if status.get("name") != "cache-registry" and (found := _of_container(status)):
             return found
-    for condition in (pod.get("status") or {}).get("conditions") or ():
+    for condition in conditions(pod, "PodScheduled"):
         # A gate is the driver's own, and opens before anybody needs to hear of it.
-        if condition.get("reason") == "SchedulingGated":
+        if condition.get("status") == "False" and condition.get("reason") != "SchedulingGated":
+            # Imported here: most pods find a node at once.
+            from executor.diagnosis import scheduling
+
+            return scheduling.unscheduled(pod, str(condition.get("message") or condition.get("reason") or ""))
+    return None
+
+
+def of_start(events: list[dict[str, Any]]) -> Diagnosis | None:
+    """Explain by its warnings what holds up a pod that has a node, and whose status says nothing; None when none do."""
+    for event in reversed(events):
+        reason, message = str(event.get("reason") or ""), str(event.get("message") or "")
+        if event.get("type") != "Warning":
             continue
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return _unscheduled(str(condition.get("message") or condition.get("reason") or ""))
+        if reason in {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}:
+            missing = "secret " in message or "configmap " in message
+            return Diagnosis(
+                category=Category.SECRET_MISSING if missing and "not found" in message else Category.VOLUME_FAILED,
+                what="A volume of the job pod cannot be mounted.",
+                why=f"{reason}: {message}",
+                remedy=f"{OPERATOR.capitalize()} must check [pod] volumes of the tenant, and what the message names.",
+            )
+        if reason == "FailedCreatePodSandBox":
+            return Diagnosis(
+                category=Category.SANDBOX_FAILED,
+                what="The node cannot set up the job pod: its network, or its runtime.",
+                why=f"{reason}: {message}",
+                remedy=f"Run the job again. If it stays, {OPERATOR} must look at the node's network and runtime.",
+            )
     return None
-
-
-def container_state(pod: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a container's state (`running`, `waiting` or `terminated`), or {} when the kubelet has not said."""
-    for status in _container_statuses(pod):
-        if status.get("name") == name:
-            state: dict[str, Any] = status.get("state") or {}
-            return state
-    return {}
-
-
-def _container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    status = pod.get("status") or {}
-    statuses: list[dict[str, Any]] = [
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    ]
-    return statuses
-
-
-def _of_pod_reason(pod: dict[str, Any]) -> Diagnosis | None:
-    status = pod.get("status") or {}
-    reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
-    if reason == "Evicted":
-        return Diagnosis(
-            category="evicted",
-            what="The job pod was evicted: it, or its node, ran out of something.",
-            why=message,
-            remedy=f"If the message names a limit of this job, use less disk or ask {OPERATOR} for more; "
-            "if it names the node, run the job again.",
-            final=True,
-        )
-    if reason == "DeadlineExceeded":
-        return Diagnosis(
-            category="deadline",
-            what="The job pod reached its deadline and was ended by the cluster.",
-            why=message,
-            remedy="The deadline is the job's time-out plus slack: raise the time-out, or make the job faster.",
-            final=True,
-        )
-    if reason in {"NodeLost", "NodeShutdown", "Terminated", "Shutdown"}:
-        return Diagnosis(
-            category="node_lost",
-            what="The node of the job pod was lost or shut down.",
-            why=message,
-            remedy="This is no fault of the job: run it again.",
-            final=True,
-        )
-    if reason in {
-        "NodeAffinity",
-        "OutOfcpu",
-        "OutOfmemory",
-        "OutOfephemeral-storage",
-        "OutOfpods",
-        "UnexpectedAdmissionError",
-    }:
-        return Diagnosis(
-            category="unschedulable",
-            what="The node refused the job pod.",
-            why=f"{reason}: {message}",
-            remedy=f"Run the job again. If it stays, {OPERATOR} must compare the node's room with the requests.",
-            final=True,
-        )
-    return None
-
-
-def no_such_image(message: str) -> bool:
-    """Tell by the words of registries and container runtimes whether a pull failed because of the image's name."""
-    return any(words in message for words in _NO_SUCH_IMAGE)
 
 
 def _of_container(status: dict[str, Any]) -> Diagnosis | None:
@@ -194,19 +140,16 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
     name, reason, message = status.get("name", ""), str(waiting.get("reason") or ""), str(waiting.get("message") or "")
     if name.startswith(_SERVICE) and (found := _of_service(status)):
         return found
-    if reason in _IMAGE_REASONS:
-        return Diagnosis(
-            category="image",
-            what=f"The image of the {name} container cannot be pulled: {status.get('image', '')}",
-            why=f"{reason}: {message}",
-            remedy="Correct its name where the job gives it (`image:` or `services:`); otherwise "
-            f"{OPERATOR} must check its name, the pull secret and the nodes' network.",
-            final=reason in _FINAL_IMAGE_REASONS,
-            container=name,
-        )
+    if waiting:
+        # Imported here: a running job has no use for it.
+        from executor.diagnosis import image
+
+        if reason in image.REASONS:
+            return image.of_pull(container=name, image=status.get("image", ""), reason=reason, message=message)
     if reason in _CONFIG_REASONS:
+        missing = reason == "CreateContainerConfigError" and ("secret" in message or "configmap" in message)
         return Diagnosis(
-            category="container_config",
+            category=Category.SECRET_MISSING if missing else Category.CONTAINER_NOT_STARTED,
             what=f"The {name} container cannot be started.",
             why=f"{reason}: {message}",
             remedy=f"{OPERATOR.capitalize()} must check what the message names.",
@@ -214,7 +157,7 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
         )
     if terminated and not name.startswith(_SERVICE) and (terminated.get("exitCode") or name != "tools"):
         return Diagnosis(
-            category="ended",
+            category=Category.CONTAINER_ENDED,
             what=f"The {name} container ended before the job began.",
             why=f"{terminated.get('reason')}, exit code {terminated.get('exitCode')} {terminated.get('message') or ''}",
             remedy="An image that the job names itself needs a shell, `sh`, on its PATH; of the other images "
@@ -230,7 +173,7 @@ def _of_service(status: dict[str, Any]) -> Diagnosis | None:
     if int(status.get("restartCount") or 0) < _RESTARTS_OF_A_SERVICE:
         return None
     return Diagnosis(
-        category="ended",
+        category=Category.SERVICE_FAILED,
         what=f"The service {status.get('image', '')} ended again and again right after its start.",
         why=last_words(status),
         remedy="Correct its image, command or variables under `services:` in .gitlab-ci.yml.",
@@ -241,7 +184,7 @@ def _of_service(status: dict[str, Any]) -> Diagnosis | None:
 
 def failed_services(pod: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the statuses of the job's services that have ended at least once, or do not run."""
-    statuses = [one for one in _container_statuses(pod) if str(one.get("name", "")).startswith(_SERVICE)]
+    statuses = [one for one in container_statuses(pod) if str(one.get("name", "")).startswith(_SERVICE)]
     return [one for one in statuses if one.get("restartCount") or "running" not in (one.get("state") or {})]
 
 
@@ -255,32 +198,3 @@ def last_words(status: dict[str, Any]) -> str:
     return f"It ended with exit code {ended.get('exitCode')} ({ended.get('reason')})." + (
         f" Its last words:\n{words}" if words else ""
     )
-
-
-def _unscheduled(message: str) -> Diagnosis:
-    # Every node of the cluster fails on affinity alone: the tenant has none, and waiting does not make one.
-    found = re.match(r"0/(\d+) nodes are available: (\d+) node\(s\) didn't match Pod's node affinity", message)
-    none_matches = found is not None and found[1] == found[2]
-    return Diagnosis(
-        category="unschedulable",
-        what="No node of the tenant can take the job pod now.",
-        why=message,
-        remedy=f"{OPERATOR.capitalize()} must check the labels, taints and room of the tenant's nodes."
-        if none_matches
-        else f"It starts when other jobs end. If it stays, {OPERATOR} must give the tenant more room.",
-        final=none_matches,
-    )
-
-
-def _disruption(pod: dict[str, Any]) -> str:
-    for condition in (pod.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
-    return ""
-
-
-def _limit(pod: dict[str, Any], container: str, resource: str) -> str:
-    for spec in pod["spec"]["containers"]:
-        if spec["name"] == container:
-            return str((spec.get("resources") or {}).get("limits", {}).get(resource, "unknown"))
-    return "unknown"

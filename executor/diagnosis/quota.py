@@ -7,21 +7,14 @@ is none of this module's.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
+from executor.diagnosis.amounts import amount
 from executor.values import dataclass
 
 _EXCEEDED = re.compile(
     r"exceeded quota: (?P<quota>[^,\s]+), requested: (?P<requested>\S*), used: (?P<used>\S*), limited: (?P<limited>\S*)"
 )
 _UNKNOWN = re.compile(r"status unknown for quota: (?P<quota>[^,\s]+)")
-_AMOUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<suffix>[numkMGTPE]|[KMGTPE]i|e[0-9]+|)")
-_FACTORS = {
-    "": Decimal(1),
-    **{suffix: Decimal(1000) ** -power for power, suffix in enumerate("mun", 1)},
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", 1)},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +38,7 @@ class Shortage:
         return ", ".join(
             f"{name} {wanted} of {self.limited[name]}"
             for name, wanted in self.requested.items()
-            if name in self.limited and _amount(wanted) > _amount(self.limited[name])
+            if name in self.limited and amount(wanted) > amount(self.limited[name])
         )
 
 
@@ -62,13 +55,3 @@ def of_refusal(message: str) -> Shortage | None:
 
 def _table(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-
-
-def _amount(text: str) -> Decimal:
-    match = _AMOUNT.fullmatch(text)
-    if match is None:
-        # Nothing is known to be larger than what cannot be read.
-        return Decimal(0)
-    suffix = match["suffix"]
-    factor = _FACTORS[suffix] if suffix in _FACTORS else Decimal(10) ** int(suffix[1:])
-    return Decimal(match["number"]) * factor

@@ -153,8 +153,8 @@ class Timeouts:
     idle: Duration = setting("A pod without any script ends itself after this.", Duration.parse("15m"))
     stop_grace: Duration = setting("From TERM to KILL when a job is cancelled.", Duration.parse("10s"))
     connection: Duration = setting(
-        "How long the API server or the node may be out of reach under a running script; other stages wait for a "
-        "minute of it at most.",
+        "How long the API server may be out of reach under a running script; other stages wait for a minute of it at "
+        "most. A node that does not answer while the API server does counts as lost within two minutes.",
         Duration.parse("5m"),
     )
     after_job: Duration = setting(

@@ -30,7 +30,7 @@ _LANDING_SECONDS = 5.0
 """How long a create that was in flight when `prepare` was killed may take to appear."""
 
 
-def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str) -> int:
+def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mark: str) -> int:
     """Carry out the stage.
 
     Args:
@@ -38,6 +38,7 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str) -> int:
         journal: operator log.
         intent: path of the mark that `prepare` leaves while a create is in flight.
         keep_mark: path of the mark that `run` leaves when the pod of a failed job is to be kept.
+        lost_mark: path of the mark that `run` leaves when the pod's node is gone.
     """
     try:
         api = Api(
@@ -46,7 +47,11 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str) -> int:
             patience=job.connection_timeout,
         )
         with api:
-            if not (os.path.exists(keep_mark) and _kept(api, job, journal)):
+            if os.path.exists(lost_mark):
+                # No kubelet will ever say that the containers have ended; one that comes back ends them at once.
+                api.delete_pod(job.pod, grace_seconds=0)
+                journal.info("pod of a lost node deleted")
+            elif not (os.path.exists(keep_mark) and _kept(api, job, journal)):
                 _delete(api, job, journal, intent)
             _sweep(api, job, journal)
     except DriverError as error:

@@ -30,6 +30,8 @@ _AUTHORS_BEGAN = "kaniko-driver.authors-began"
 """Beside the job file once the first of the author's scripts was sent."""
 _KEEP = "kaniko-driver.keep"
 """Beside the job file when `run` tells `cleanup` that the pod is to be kept."""
+_LOST = "kaniko-driver.node-lost"
+"""Beside the job file when `run` found that the pod's node is gone."""
 
 
 def stage(name: str, arguments: list[str]) -> Stage:
@@ -74,6 +76,7 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
         sub_stage=arguments[1],
         authors_mark=os.path.join(folder, _AUTHORS_BEGAN),
         keep_mark=os.path.join(folder, _KEEP),
+        lost_mark=os.path.join(folder, _LOST),
     )
     return run(job, contract, journal, log, call)
 
@@ -87,7 +90,8 @@ def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) ->
     with cancel.shielded():
         from executor.stages.cleanup import cleanup
 
-    return cleanup(job, journal, intent=os.path.join(folder, _CREATING), keep_mark=os.path.join(folder, _KEEP))
+    marks = {"intent": _CREATING, "keep_mark": _KEEP, "lost_mark": _LOST}
+    return cleanup(job, journal, **{name: os.path.join(folder, mark) for name, mark in marks.items()})
 
 
 def _job(journal: Journal) -> tuple[Job, str]:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import time
 
+from executor.categories import Category
 from executor.cluster.api import Api
 from executor.diagnosis import cause
 from executor.errors import (
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 _IMAGE_GRACE = 30.0
 """Seconds for which a failing pull may be a registry's hiccup."""
+_OUTAGE_GRACE = 120.0
+"""The same, for a registry that does not answer or asks for patience."""
+_FIRST_LOOK = 20.0
+"""Seconds after which a pod whose status says nothing is looked into by its events; then after three times as long."""
 _DELETE_PATIENCE = 10.0
 """Seconds to spend on a pod that failed: the runner may be waiting for the end of a cancelled job."""
 _BETWEEN_WATCHES = 1.0
@@ -98,7 +103,8 @@ def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:
         raise PodRejected(
             "The cluster refused the job pod.",
             why=refused.why,
-            remedy=_remedy_for_refusal(refused),
+            remedy=refused.remedy or "The operator of this runner must correct what the message names.",
+            category=refused.category,
         ) from refused
     os.unlink(intent)
     return pod
@@ -118,25 +124,15 @@ def _open_gate(api: Api, job: Job, pod: dict[str, Any]) -> dict[str, Any]:
             "The cluster refused the Secrets that the job's own image or services need.",
             why=refused.why,
             remedy=refused.remedy or "The operator of this runner must correct what the message names.",
+            category=refused.category,
         ) from refused
-
-
-def _remedy_for_refusal(refused: ClusterRefused) -> str:
-    if any(
-        words in refused.why for words in ("violates PodSecurity", "denied the request", "ValidatingAdmissionPolicy")
-    ):
-        return "A policy of the cluster forbids such pods in the tenant's namespace: the operator must compare the two."
-    if "service account" in refused.why and "not found" in refused.why:
-        return "The operator must make the account: `kaniko-driver tenant apply` does, or correct pod.service_account."
-    return refused.remedy or "The operator of this runner must correct what the message names."
 
 
 def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> dict[str, Any]:
     while (left := waiting.seconds_left()) > 0:
         began = time.monotonic()
         try:
-            # No longer than either budget, so that one watch serves the usual pod through both.
-            for state in _states(api, job, pod, min(left, job.start_timeout)):
+            for state in _states(api, job, pod, waiting.seconds_to_watch(left)):
                 pod = state
                 if is_ready(pod):
                     return pod
@@ -150,8 +146,9 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> 
         time.sleep(max(0.0, began + _BETWEEN_WATCHES - time.monotonic()))
         current = api.get_pod(job.pod)
         if current is None:
-            raise _not_started(cause.of_lost_pod(None, names.BUILD))
+            raise _not_started(cause.of_lost_pod(None, names.BUILD, api.events_of(job.pod)))
         pod = current
+        waiting.look_into_events(api)
     raise waiting.timed_out(api)
 
 
@@ -178,12 +175,29 @@ class _Waiting:
         self._image_fails_since: float | None = None
         self._since = since
         self._scheduled: float | None = None
+        self._next_look = _FIRST_LOOK
+        self._silent = True
 
     def seconds_left(self) -> float:
         """Return what is left of the budget that applies now."""
         if self._scheduled is None:
             return self._since + self._job.schedule_timeout - time.monotonic()
         return self._scheduled + self._job.start_timeout - time.monotonic()
+
+    def seconds_to_watch(self, left: float) -> float:
+        """Return how long to watch: through both budgets, so that one watch serves most pods, or to the next look."""
+        if self._scheduled is None or not self._silent:
+            return min(left, self._job.start_timeout)
+        return min(left, self._job.start_timeout, max(1.0, self._scheduled + self._next_look - time.monotonic()))
+
+    def look_into_events(self, api: Api) -> None:
+        """Say what only events tell of a pod that has a node: volumes that cannot be mounted, a network that fails."""
+        if self._scheduled is None or not self._silent or time.monotonic() < self._scheduled + self._next_look:
+            return
+        self._next_look *= 3
+        found = cause.of_start(api.events_of(self._job.pod))
+        if found is not None:
+            self._tell(found)
 
     def look_at(self, pod: dict[str, Any]) -> None:
         """Say what holds the pod up.
@@ -194,26 +208,40 @@ class _Waiting:
         if self._scheduled is None and pod["spec"].get("nodeName"):
             self._scheduled = time.monotonic()
         found = cause.of_waiting_pod(pod)
+        self._silent = found is None
         if found is None:
-            self._image_fails_since = self._last = None
+            self._image_fails_since = None
+            if self._last is not None and self._last.category not in cause.TOLD_BY_EVENTS:
+                self._last = None
             return
         if found.final or self._image_failed_for_good(found):
             raise _not_started(found, authors=self._authors(found))
+        self._tell(found)
+
+    def _tell(self, found: cause.Diagnosis) -> None:
         if self._last is None or found.what != self._last.what:
             self._log.say(f"waiting: {found.what}\n  {found.why}")
-        self._last = found
+        # Before Kubernetes 1.31 the kubelet names the cause of a failing pull once, and then only that it waits.
+        if found.category != Category.IMAGE_FAILED or self._last is None or found.what != self._last.what:
+            self._last = found
 
     def _image_failed_for_good(self, found: cause.Diagnosis) -> bool:
-        if found.category != "image":
+        # Imported here: most images are there at once.
+        from executor.diagnosis import image
+
+        if found.category not in image.ALL:
             self._image_fails_since = None
             return False
         self._image_fails_since = self._image_fails_since or time.monotonic()
-        return time.monotonic() - self._image_fails_since > _IMAGE_GRACE
+        grace = _OUTAGE_GRACE if found.category in image.PASSING else _IMAGE_GRACE
+        return time.monotonic() - self._image_fails_since > grace
 
     def _authors(self, found: cause.Diagnosis) -> bool:
         """Tell whether only the job's author can mend it: the name of an image that does not exist, for one."""
+        from executor.diagnosis import image
+
         chosen = names.is_service(found.container) or (found.container == names.BUILD and self._job.authors_image)
-        return chosen and (found.category != "image" or cause.no_such_image(found.why))
+        return chosen and (found.category not in image.ALL or found.category in image.AUTHORS)
 
     def timed_out(self, api: Api) -> DriverError:
         """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""
@@ -233,12 +261,16 @@ class _Waiting:
             what = (
                 f"The job pod did not become ready within {self._job.start_timeout} s (timeouts.start of the tenant)."
             )
-        return PodNotStarted(what, why=warnings, remedy="The operator must look at the tenant's nodes.")
+        category = Category.UNSCHEDULABLE if self._scheduled is None else Category.NOT_READY_IN_TIME
+        remedy = "The operator must look at the tenant's nodes."
+        return PodNotStarted(what, why=warnings, remedy=remedy, category=category)
 
 
 def _not_started(found: cause.Diagnosis, *, authors: bool = False) -> PodNotStarted:
     error = OwnContainerFailed if authors else PodNotStarted
-    return error(f"The job pod did not start. {found.what}", why=found.why, remedy=found.remedy)
+    return error(
+        f"The job pod did not start. {found.what}", why=found.why, remedy=found.remedy, category=found.category
+    )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 
+from executor.categories import Category
 from executor.errors import ClusterRefused, ClusterUnreachable, PodRejected
 from executor.pod import names
 
@@ -84,6 +85,7 @@ class Room:
                 f"A single job of this tenant is larger than its whole quota {shortage.quota}: {hopeless}.",
                 why=rejected.why,
                 remedy="The operator must raise the quota or lower the tenant's resources.",
+                category=Category.QUOTA,
             ) from rejected
         if not self._looked_for_kept:
             self._make_room()
@@ -105,6 +107,7 @@ class Room:
             why=rejected.why,
             remedy="Other jobs use the tenant's quota up: run this one again when they have ended, "
             "or ask the operator of this runner for a larger one.",
+            category=Category.QUOTA,
         )
 
     def _make_room(self) -> None:

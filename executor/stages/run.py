@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 import time
 
+from executor.categories import Category
 from executor.cluster.place import Place
 from executor.cluster.script import Order, Script, Surroundings
 from executor.errors import Cancelled, PodLost, RunnerGone
 from executor.pod import names
 from executor.runner import sections, substages
 from executor.stages import cancel
+from executor.stages.tail import Tail
 from executor.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from executor.diagnosis.kaniko import Hint
     from executor.job import Job
     from executor.journal import Journal
     from executor.pod.control import Exited
@@ -40,6 +43,8 @@ class Call:
     """Path of a mark that exists once the first of the author's scripts was sent."""
     keep_mark: str
     """Path of a mark that tells `cleanup` to keep the pod."""
+    lost_mark: str
+    """Path of a mark that tells `cleanup` that no node will ever end the pod."""
 
 
 def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call) -> int:
@@ -65,8 +70,8 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             umask=_HELPER_UMASK if helper else _BUILD_UMASK,
             measured=not helper and sub_stage != "after_script",
         )
-    runner = cancel.Runner()
-    surroundings = _surroundings(job, journal, log, tick=runner.check, helper=helper)
+    runner, tail = cancel.Runner(), Tail(log.script_output)
+    surroundings = _surroundings(job, journal, log, tick=runner.check, helper=helper, sink=tail.pass_on)
     script = Script(order, surroundings, connection_timeout=job.connection_timeout)
     began = time.monotonic()
     try:
@@ -84,13 +89,16 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
                 return contract.system_failure
             _tell_what_it_used(script, stopped, job, journal, log, seconds=time.monotonic() - began)
             return contract.script_failed(stopped.code or 1, log.say)
-        except PodLost:
+        except PodLost as lost:
             _tell_what_it_used(script, None, job, journal, log, seconds=time.monotonic() - began)
+            if lost.category == Category.NODE_LOST:
+                _leave_mark(call.lost_mark)
             raise
     except (RunnerGone, BrokenPipeError):
         _leave_nothing(job, journal)
         return contract.system_failure
-    _tell_how_it_ended(ended, journal, log, seconds=time.monotonic() - began)
+    hint = _why_kaniko_failed(script, ended, tail)
+    _tell_how_it_ended(ended, hint, journal, log, seconds=time.monotonic() - began)
     _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
     if not ended.code:
         return 0
@@ -104,8 +112,7 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
 
 def _belongs_to_helper(call: Call, journal: Journal, log: JobLog) -> bool:
     if substages.is_authors(call.sub_stage):
-        with open(call.authors_mark, "w", encoding="ascii"):
-            pass
+        _leave_mark(call.authors_mark)
         return False
     began = os.path.exists(call.authors_mark)
     helper = substages.runs_in_helper(call.sub_stage, authors_began=began)
@@ -120,14 +127,27 @@ def _belongs_to_helper(call: Call, journal: Journal, log: JobLog) -> bool:
     return helper
 
 
-def _surroundings(job: Job, journal: Journal, log: JobLog, *, tick: Callable[[], None], helper: bool) -> Surroundings:
+def _leave_mark(path: str) -> None:
+    with open(path, "w", encoding="ascii"):
+        pass
+
+
+def _surroundings(
+    job: Job,
+    journal: Journal,
+    log: JobLog,
+    *,
+    tick: Callable[[], None],
+    helper: bool,
+    sink: Callable[[memoryview], None],
+) -> Surroundings:
     place = Place(job.connection, pod=job.pod, container=names.HELPER if helper else names.BUILD)
     return Surroundings(
         open=place.open,
         open_elsewhere=place.open_elsewhere,
         look=place.look,
         explain=place.explain,
-        sink=log.script_output,
+        sink=sink,
         passed=log.passed,
         say=log.say_between_lines,
         tick=tick,
@@ -135,7 +155,18 @@ def _surroundings(job: Job, journal: Journal, log: JobLog, *, tick: Callable[[],
     )
 
 
-def _tell_how_it_ended(ended: Exited, journal: Journal, log: JobLog, *, seconds: float) -> None:
+def _why_kaniko_failed(script: Script, ended: Exited, tail: Tail) -> Hint | None:
+    # Only where Kaniko ran: the words of other programs are not ours to read.
+    if not ended.code or script.used is None or script.used.hits is None:
+        return None
+    # Imported here: most scripts end well.
+    from executor.diagnosis import kaniko
+
+    return kaniko.hint(tail.text())
+
+
+def _tell_how_it_ended(ended: Exited, hint: Hint | None, journal: Journal, log: JobLog, *, seconds: float) -> None:
+    category = {} if not ended.code else {"category": _category(ended, hint)}
     journal.info(
         "script ended",
         code=ended.code,
@@ -143,8 +174,11 @@ def _tell_how_it_ended(ended: Exited, journal: Journal, log: JobLog, *, seconds:
         bytes=ended.size,
         peak_memory=ended.peak,
         oom_kills=ended.oom_kills,
+        **category,
     )
     log.say_waiting()
+    if hint:
+        log.say(hint.text)
     if ended.full:
         log.say("the script printed more than its output limit (volumes.output of the tenant); the rest was dropped")
     if ended.oom_kills:
@@ -152,6 +186,12 @@ def _tell_how_it_ended(ended: Exited, journal: Journal, log: JobLog, *, seconds:
             f"the kernel killed {ended.oom_kills} process(es) of this script because the container reached its memory "
             "limit; use less memory, or ask the operator of this runner for a higher limit"
         )
+
+
+def _category(ended: Exited, hint: Hint | None) -> str:
+    if ended.oom_kills:
+        return Category.OUT_OF_MEMORY
+    return hint.category if hint else Category.SCRIPT_FAILED
 
 
 def _tell_what_it_used(
@@ -188,4 +228,4 @@ def _leave_nothing(job: Job, journal: Journal) -> None:
 
     with Api(job.connection, patience=job.connection_timeout) as api:
         api.delete_pod(job.pod)
-    journal.warning("the runner is gone; its job's pod was deleted")
+    journal.warning("the runner is gone; its job's pod was deleted", category=Category.RUNNER_GONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from executor.categories import Category
 from executor.errors import Cancelled, DriverError, RunnerGone
 from executor.journal import Journal
 from executor.runner.contract import Contract
@@ -34,24 +35,24 @@ def carry_out(name: str, stage: Callable[[Contract, Journal, JobLog], int]) -> i
         finally:
             cancel.over()
     except Cancelled:
-        journal.info("cancelled")
+        journal.info("cancelled", category=Category.CANCELLED)
         log.say("cancelled by the runner")
     except RunnerGone:
-        journal.warning("the runner is gone")
+        journal.warning("the runner is gone", category=Category.RUNNER_GONE)
     except DriverError as error:
-        journal.error("stage failed", exception=error, kind=type(error).__name__)
+        journal.error("stage failed", exception=error, kind=type(error).__name__, category=error.category)
         log.fail(error)
         if contract is not None:
             return contract.failed(error)
     except OSError as error:
         # Networks have errors of their own, so this is a file of the runner's host: gone, unreadable, no room for it.
-        journal.error("stage failed", exception=error, kind=type(error).__name__)
+        journal.error("stage failed", exception=error, kind=type(error).__name__, category=Category.HOST_FILE)
         log.say(
             f"A file on the runner's host cannot be used: {error.filename or 'of the stage'}: {error.strerror or error}"
             "\nThis is no fault of the job: run it again. If it stays, the operator must look at the host's disk."
         )
     except Exception as error:  # noqa: BLE001 - the last line of defence: a job's author must never see a traceback
-        journal.error("stage failed unexpectedly", exception=error)
+        journal.error("stage failed unexpectedly", exception=error, category=Category.INTERNAL)
         log.say(
             f"An error in kaniko-driver itself ended the job: {type(error).__name__}.\n"
             "This is no fault of the job. The operator finds the details in the driver's log and should report them."

@@ -161,6 +161,31 @@ def test_the_operator_log_has_the_end_with_its_figures(job: Job) -> None:
     assert (last["event"], last["code"], last["bytes"], last["sub_stage"]) == ("script ended", 3, 2, "build_script")
 
 
+class TestWhyItFailed:
+    """What is told below the last lines of a script, and by which name its failure is counted."""
+
+    DENIED = "error checking push permissions -- make sure: POST https://r/v2/x/: UNAUTHORIZED: authentication required"
+
+    def category(self, job: Job) -> str:
+        (event,) = [event for event in job.attempt.events if event["event"] == "script ended"]
+        return str(event.get("category", ""))
+
+    def test_a_known_failure_of_kaniko_gets_a_hint(self, job: Job) -> None:
+        done = job.attempt.run(f": > /driver/stages/.kaniko\necho '{self.DENIED}' >&2\nexit 1\n")
+        _, said, *_ = done.out.splitlines()
+        assert said.startswith("kaniko-driver: The registry refuses the push.")
+        assert (done.code, self.category(job)) == (BUILD_FAILURE, "kaniko_push_denied")
+
+    def test_the_same_words_of_another_program_get_none(self, job: Job) -> None:
+        done = job.attempt.run(f"echo '{self.DENIED}' >&2\nexit 1\n")
+        assert done.out == f"{self.DENIED}\n"
+        assert self.category(job) == "script_failed"
+
+    def test_a_build_that_ended_well_gets_none(self, job: Job) -> None:
+        done = job.attempt.run(f": > /driver/stages/.kaniko\necho '{self.DENIED}' >&2\n")
+        assert (done.code, "The registry refuses" in done.out, self.category(job)) == (0, False, "")
+
+
 def test_too_much_output_is_cut_with_a_line_that_says_so(job: Job) -> None:
     job.attempt.configure(timeouts='connection = "5s"', more='[volumes]\noutput = "100k"\n')
     job.attempt.config()

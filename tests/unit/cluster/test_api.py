@@ -484,7 +484,7 @@ class TestRenewing:
 @pytest.mark.parametrize(
     ("message", "remedy"),
     [
-        ('secrets is forbidden: User "u" cannot create resource "secrets"', "the right that the message names"),
+        ('secrets is forbidden: User "u" cannot create resource "secrets"', "the verb create on secrets"),
         ('secrets "x" is forbidden: exceeded quota: q, requested: count/secrets=1', "raise the quota"),
     ],
 )

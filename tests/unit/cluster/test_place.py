@@ -90,11 +90,27 @@ def test_a_reason_that_never_comes_holds_nobody_up(
     assert sum(naps) < 10
 
 
-@pytest.mark.parametrize("answer", [says({"build": KILLED, "helper": ENDED}), lambda e: e.refuse(404, "not found")])
 def test_a_cause_that_is_known_needs_no_second_look(
-    server: ApiServer, connection: Connection, naps: list[float], answer: Answer
+    server: ApiServer, connection: Connection, naps: list[float]
 ) -> None:
-    server.answers = [answer]
+    server.answers = [says({"build": KILLED, "helper": ENDED})]
     with pytest.raises(PodLost):
         place(connection).look()
     assert (naps, len(server.exchanges)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "category"),
+    [
+        ({"reason": "Preempted", "message": "Preempted by pod x on node n"}, "preempted"),
+        ({"reason": "TaintManagerEviction", "message": "Marking for deletion Pod tenant-a/job"}, "node_lost"),
+        ({"reason": "Killing", "message": "Stopping container build"}, "pod_deleted"),
+    ],
+)
+def test_why_a_pod_is_gone_is_asked_of_its_events_once(
+    server: ApiServer, connection: Connection, naps: list[float], event: dict[str, str], category: str
+) -> None:
+    server.answers = [lambda exchange: exchange.refuse(404, "not found"), lambda e: e.json(200, {"items": [event]})]
+    with pytest.raises(PodLost) as lost:
+        place(connection).look()
+    assert (lost.value.category, naps, len(server.exchanges)) == (category, [], 2)

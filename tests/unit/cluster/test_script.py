@@ -377,10 +377,27 @@ class TestLostConnections:
 class TestGivingUp:
     def test_an_outage_longer_than_the_setting_ends_the_job_with_words(self, pod: Pod) -> None:
         pod.plans = [breaks_after(3), *[Plan(refusal=Broken)] * 1000]
+        pod.fates = [Broken] * 1000
         before = pod.clock.now
         with pytest.raises(ClusterUnreachable, match=r"timeouts\.connection"):
-            pod.script(connection_timeout=60).run()
+            pod.script(connection_timeout=100).run()
+        assert 100 <= pod.clock.now - before < 120
+
+    @pytest.mark.parametrize("refusal", [Broken, ClusterRefused("dial tcp: i/o timeout", status=500)])
+    def test_a_node_that_is_silent_while_the_api_server_answers_is_lost_within_two_minutes(
+        self, pod: Pod, refusal: Exception
+    ) -> None:
+        pod.plans = [breaks_after(3), *[Plan(refusal=refusal)] * 1000]
+        before = pod.clock.now
+        with pytest.raises(PodLost, match="does not answer") as lost:
+            pod.script(connection_timeout=600).run()
+        assert lost.value.category == "node_lost"
         assert 60 <= pod.clock.now - before < 80
+
+    def test_a_silent_node_is_given_its_time_anew_when_the_api_server_was_away_too(self, pod: Pod) -> None:
+        pod.plans = [breaks_after(3), *[Plan(refusal=Broken)] * 30]
+        pod.fates = [*[Fate.RUNNING] * 15, Broken, *[Fate.RUNNING] * 14]
+        assert pod.script().run().code == 0
 
     def test_an_api_server_that_does_not_answer_either_is_waited_for(self, pod: Pod) -> None:
         pod.plans = [breaks_after(3), *[Plan(refusal=Broken)] * 3]

@@ -257,7 +257,7 @@ class TestRefusals:
     def test_a_missing_right_is_told_with_both_verbs(
         self, server: ApiServer, connection: Connection, client: Client
     ) -> None:
-        words = 'pods "job" is forbidden: User "system:serviceaccount:tenant-a:kaniko-driver" cannot get pods/exec'
+        words = 'pods "job" is forbidden: User "kaniko-driver" cannot get resource "pods/exec" in API group ""'
         error = self.refused(server, connection, client, lambda exchange: exchange.refuse(403, words, "Forbidden"))
         assert error.status == 403
         assert words in error.why

@@ -82,10 +82,10 @@ class TestLost:
     @pytest.mark.parametrize(
         ("status", "category", "evidence"),
         [
-            (None, "deleted", ""),
+            (None, "pod_deleted", ""),
             # The pod's own reason comes before the container states, which are stale.
-            (pod(ALIVE, **EVICTED), "evicted", 'EmptyDir volume "builds" exceeds the limit'),
-            (pod({"build": terminated(137, "OOMKilled")}, **EVICTED), "evicted", "exceeds the limit"),
+            (pod(ALIVE, **EVICTED), "disk_limit", 'EmptyDir volume "builds" exceeds the limit'),
+            (pod({"build": terminated(137, "OOMKilled")}, **EVICTED), "disk_limit", "exceeds the limit"),
             (pod({"build": terminated(143)}, **DEADLINE), "deadline", "longer than the specified deadline"),
             (pod(ALIVE, **SHUTDOWN), "node_lost", "imminent node shutdown"),
             (
@@ -95,17 +95,17 @@ class TestLost:
             ),
             (pod({"build": terminated(137, "OOMKilled"), "helper": RUNNING}), "out_of_memory", "4Gi"),
             (pod({"build": terminated(137, "OOMKilled")}, deleted=True), "out_of_memory", "4Gi"),
-            (pod({"build": terminated(143)}, deleted=True), "deleted", ""),
-            (pod(ALIVE, deleted=True, conditions=DRAINED), "deleted", "EvictionByEvictionAPI"),
-            (pod({"build": terminated(137), "helper": RUNNING}), "ended", "exit code 137"),
-            (pod({"build": terminated(0, "Completed")}), "ended", "Completed, exit code 0"),
+            (pod({"build": terminated(143)}, deleted=True), "pod_deleted", ""),
+            (pod(ALIVE, deleted=True, conditions=DRAINED), "drained", "EvictionByEvictionAPI"),
+            (pod({"build": terminated(137), "helper": RUNNING}), "container_ended", "exit code 137, by signal 9"),
+            (pod({"build": terminated(0, "Completed")}), "container_ended", "Completed, exit code 0"),
             (
                 pod({"build": terminated(0, "Completed")}, conditions=ENDED_BY_NODE),
-                "evicted",
+                "disk_limit",
                 'volume "stages" exceeds',
             ),
-            (pod({}), "ended", ""),
-            (pod({}, containerStatuses=None), "ended", ""),
+            (pod({}), "container_ended", ""),
+            (pod({}, containerStatuses=None), "container_ended", ""),
         ],
     )
     def test_the_cause_is_found_with_its_evidence(
@@ -125,7 +125,7 @@ class TestLost:
 
     def test_another_containers_memory_is_not_blamed(self) -> None:
         found = cause.of_lost_pod(pod({"build": terminated(1), "helper": terminated(137, "OOMKilled")}), "build")
-        assert found.category == "ended"
+        assert found.category == "container_ended"
 
     def test_a_limit_that_nobody_set_is_called_unknown(self) -> None:
         status = pod({"build": terminated(137, "OOMKilled")})
@@ -153,30 +153,45 @@ class TestWaiting:
     @pytest.mark.parametrize(
         ("status", "category", "evidence", "final"),
         [
-            (pod({"build": waiting("ErrImagePull", PULL)}), "image", "ErrImagePull: failed to pull", False),
-            (pod({"build": waiting("ImagePullBackOff", "Back-off")}), "image", "ImagePullBackOff: Back-off", False),
-            (pod({"tools": waiting("RegistryUnavailable", "x")}), "image", "RegistryUnavailable", False),
-            (pod({"helper": waiting("ErrImageNeverPull", "x")}), "image", "ErrImageNeverPull", True),
-            (pod({"build": waiting("InvalidImageName", "x")}), "image", "InvalidImageName", True),
+            (pod({"build": waiting("ErrImagePull", PULL)}), "image_not_found", "ErrImagePull: failed to pull", False),
+            (
+                pod({"build": waiting("ImagePullBackOff", "Back-off")}),
+                "image_failed",
+                "ImagePullBackOff: Back-off",
+                False,
+            ),
+            (pod({"tools": waiting("RegistryUnavailable", "x")}), "image_unreachable", "RegistryUnavailable", False),
+            (pod({"helper": waiting("ErrImageNeverPull", "x")}), "image_not_found", "ErrImageNeverPull", True),
+            (pod({"build": waiting("InvalidImageName", "x")}), "image_not_found", "InvalidImageName", True),
             (
                 pod({"build": waiting("CreateContainerConfigError", 'secret "s" not found')}),
-                "container_config",
+                "secret_missing",
                 'secret "s" not found',
                 False,
             ),
-            (pod({"build": waiting("CreateContainerError", "x")}), "container_config", "CreateContainerError", False),
-            (pod({"build": waiting("RunContainerError", "no sh")}), "container_config", "no sh", False),
-            (pod({"build": terminated(127), "helper": RUNNING}), "ended", "exit code 127", True),
-            (pod({"build": RUNNING, "helper": terminated(0, "Completed")}), "ended", "exit code 0", True),
-            (pod({"build": RUNNING, "helper": RUNNING, "tools": terminated(1)}), "ended", "exit code 1", True),
+            (
+                pod({"build": waiting("CreateContainerError", "x")}),
+                "container_not_started",
+                "CreateContainerError",
+                False,
+            ),
+            (pod({"build": waiting("RunContainerError", "no sh")}), "container_not_started", "no sh", False),
+            (pod({"build": terminated(127), "helper": RUNNING}), "container_ended", "exit code 127", True),
+            (pod({"build": RUNNING, "helper": terminated(0, "Completed")}), "container_ended", "exit code 0", True),
+            (
+                pod({"build": RUNNING, "helper": RUNNING, "tools": terminated(1)}),
+                "container_ended",
+                "exit code 1",
+                True,
+            ),
             (
                 pod({"tools": terminated(128, "StartError", message="no /bin/busybox")}),
-                "ended",
+                "container_ended",
                 "no /bin/busybox",
                 True,
             ),
-            (pod({"build": CREATING}, **EVICTED), "evicted", "exceeds the limit", True),
-            (pod({"build": CREATING}, deleted=True), "deleted", "", True),
+            (pod({"build": CREATING}, **EVICTED), "disk_limit", "exceeds the limit", True),
+            (pod({"build": CREATING}, deleted=True), "pod_deleted", "", True),
             (
                 pod(reason="OutOfcpu", message="Node didn't have enough resource: cpu"),
                 "unschedulable",
@@ -184,10 +199,10 @@ class TestWaiting:
                 True,
             ),
             (pod(reason="NodeAffinity", message="x"), "unschedulable", "NodeAffinity", True),
-            (unscheduled(AFFINITY), "unschedulable", "2 node(s) didn't match", True),
-            (unscheduled(SOME), "unschedulable", "1 Insufficient cpu", False),
-            (unscheduled(MOST), "unschedulable", "1 Insufficient memory", False),
-            (unscheduled(TAINTED), "unschedulable", "untolerated taint", False),
+            (unscheduled(AFFINITY), "no_matching_node", "2 node(s) didn't match", True),
+            (unscheduled(SOME), "no_room", "1 Insufficient cpu", False),
+            (unscheduled(MOST), "no_room", "1 Insufficient memory", False),
+            (unscheduled(TAINTED), "untolerated_taint", "untolerated taint", False),
             (unscheduled(""), "unschedulable", "Unschedulable", False),
         ],
     )
@@ -232,7 +247,7 @@ class TestWaiting:
         no_node, no_room = cause.of_waiting_pod(unscheduled(AFFINITY)), cause.of_waiting_pod(unscheduled(SOME))
         assert no_node is not None
         assert no_room is not None
-        assert "labels" in no_node.remedy
+        assert "label nodes" in no_node.remedy
         assert "when other jobs end" in no_room.remedy
 
 

@@ -75,7 +75,8 @@ def run(folder: Path, connection: Connection, **changes: Any) -> list[dict[str, 
     """Run the stage; returns what it left in the operator log."""
     journal = folder / "journal"
     job = make_job(connection, **changes)
-    assert cleanup(job, Journal(str(journal)), intent=str(folder / "creating"), keep_mark=str(folder / "keep")) == 0
+    marks = {"intent": "creating", "keep_mark": "keep", "lost_mark": "lost"}
+    assert cleanup(job, Journal(str(journal)), **{name: str(folder / mark) for name, mark in marks.items()}) == 0
     return [json.loads(line) for line in journal.read_text().splitlines()]
 
 
@@ -84,6 +85,15 @@ def test_the_pod_is_deleted_by_name(tmp_path: Path, connection: Connection, serv
     assert [event["event"] for event in run(tmp_path, connection)] == ["pod deleted"]
     assert cluster.deleted == [POD]
     assert server.requests() == [f"DELETE {PODS}/{POD}", f"GET {PODS}"]
+
+
+def test_the_pod_of_a_node_that_is_lost_goes_without_waiting_for_its_kubelet(
+    tmp_path: Path, connection: Connection, server: ApiServer
+) -> None:
+    Cluster(server)
+    (tmp_path / "lost").touch()
+    assert [event["event"] for event in run(tmp_path, connection)] == ["pod of a lost node deleted"]
+    assert server.exchanges[0].body == {"gracePeriodSeconds": 0}
 
 
 def test_a_pod_that_is_not_there_is_success(tmp_path: Path, connection: Connection, server: ApiServer) -> None:

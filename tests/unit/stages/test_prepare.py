@@ -162,7 +162,7 @@ def test_why_it_waits_is_said_once_and_on_change(prepare: Stage, cluster: Cluste
     waiting = pod_state(node="", conditions=UNSCHEDULED)
     cluster.states = [waiting, waiting, waiting, pod_state(PULLING), pod_state(PULLING), pod_state(READY)]
     assert prepare.run() == 0
-    assert prepare.said.count("waiting: No node of the tenant can take the job pod now.") == 1
+    assert prepare.said.count("waiting: No node of the tenant has room for the job pod now.") == 1
     assert prepare.said.count("waiting: The image of the build container cannot be pulled") == 1
     assert "2 Insufficient cpu" in prepare.said
 
@@ -285,12 +285,15 @@ class TestRefused:
         [
             (
                 'pods "job" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot',
-                "A policy of the cluster",
+                "Pod Security level forbids it",
             ),
-            ('admission webhook "x" denied the request: no', "A policy of the cluster"),
-            ("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "A policy of the cluster"),
+            ('admission webhook "x" denied the request: no', "The admission webhook x of the cluster forbids it"),
+            (
+                "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+                "The admission policy p of the cluster forbids it",
+            ),
             ('error looking up service account tenant-a/default: "default" not found', "tenant apply"),
-            ('pods is forbidden: User "x" cannot create resource "pods"', "right that the message names"),
+            ('pods is forbidden: User "x" cannot create resource "pods"', "the verb create on pods"),
         ],
     )
     def test_a_refusal_is_told_in_its_own_words_with_who_can_act(

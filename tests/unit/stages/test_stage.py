@@ -73,7 +73,7 @@ def test_the_code_of_a_stage_that_went_well_passes(tmp_path: Path, capfd: pytest
 def test_every_error_has_its_words_its_code_and_its_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], error: type[DriverError]
 ) -> None:
-    more = {"status": 403} if issubclass(error, ClusterRefused) else {}
+    more: dict[str, Any] = {"status": 403} if issubclass(error, ClusterRefused) else {}
     done = ends(tmp_path, capfd, error("What happened.", why="Why.", remedy="Do this.", **more))
     assert done.code == (43 if error in {JobRefused, OwnContainerFailed} else 44)
     assert done.out == "kaniko-driver: What happened.\n  Why.\n  Do this.\n"

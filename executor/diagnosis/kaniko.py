@@ -1,0 +1,184 @@
+"""A hint under Kaniko's own last lines, for failures of Kaniko that people meet again and again.
+
+Pure. The texts are those of Kaniko 1.24 and its forks, and of go-containerregistry, which they carry; each was provoked
+with the real one (tests/unit/diagnosis/data/kaniko). What a RUN instruction printed is the author's own affair, and
+gets a hint only where its words leave no doubt.
+"""
+
+from __future__ import annotations
+
+from executor.categories import Category
+from executor.diagnosis.model import OPERATOR
+from executor.values import dataclass
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What to do about a failure of Kaniko."""
+
+    category: str
+    text: str
+
+
+_PUSH = ("error checking push permissions", "failed to push to destination", "error pushing image")
+_BASE = ("unable to complete operation after", "error building image: get ")
+_REFUSED = ("unauthorized", "denied", "authentication required", "403 forbidden", "401 ")
+_UNREACHABLE = (
+    "no such host",
+    "connection refused",
+    "i/o timeout",
+    "no route to host",
+    "server misbehaving",
+    "connection reset",
+    "deadline exceeded",
+)
+
+# Each row: words of which one must stand in a line, further ones of which one must stand in it too, and the hint. The
+# first row wins.
+_TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
+    (
+        ("toomanyrequests", "429 too many requests"),
+        (*_PUSH, *_BASE, "extracting fs from image"),
+        Category.KANIKO_RATE_LIMITED,
+        (
+            "The registry allows no more pulls for now. Log in to it (DOCKER_AUTH_CONFIG), or run the job again later; "
+            f"{OPERATOR} can set a mirror."
+        ),
+    ),
+    (
+        ("x509:", "tls: "),
+        (*_PUSH, *_BASE),
+        Category.KANIKO_TLS,
+        (
+            "Kaniko does not trust the registry's certificate. Give it the authority with "
+            f"--registry-certificate HOST=FILE, or ask {OPERATOR} to set it for all jobs."
+        ),
+    ),
+    (
+        _PUSH,
+        _REFUSED,
+        Category.KANIKO_PUSH_DENIED,
+        (
+            "The registry refuses the push. Is --destination right, and does the job log in to that registry with the "
+            "right to push (DOCKER_AUTH_CONFIG, /kaniko/.docker/config.json)? GitLab's own registry needs no login."
+        ),
+    ),
+    (
+        (*_PUSH, *_BASE),
+        _UNREACHABLE,
+        Category.KANIKO_REGISTRY_UNREACHABLE,
+        (
+            "The registry cannot be reached from the job pod. Is its name right? If so, "
+            f"{OPERATOR} must allow the way to it ([network]) or look at the registry."
+        ),
+    ),
+    (
+        ("blob_unknown", "blob unknown"),
+        ("extracting fs from image", "error pushing image", "failed to push"),
+        Category.KANIKO_LOST_CACHE_LAYER,
+        (
+            "The layer cache names a layer that it no longer has. Run the job again with --cache=false; if it stays, "
+            f"{OPERATOR} must look at the cache's storage."
+        ),
+    ),
+    (
+        _BASE,
+        ("manifest_unknown", "manifest unknown", "name_unknown", "404 not found"),
+        Category.KANIKO_BASE_IMAGE_NOT_FOUND,
+        "The image of a FROM instruction does not exist: correct its name or tag in the Dockerfile.",
+    ),
+    (
+        _BASE,
+        _REFUSED,
+        Category.KANIKO_BASE_IMAGE_DENIED,
+        (
+            "The registry refuses the image of a FROM instruction, or has none of this name. For a private one the job "
+            "must log in to its registry (DOCKER_AUTH_CONFIG, /kaniko/.docker/config.json)."
+        ),
+    ),
+    (
+        ("no space left on device", "disk quota exceeded"),
+        (),
+        Category.KANIKO_DISK_FULL,
+        (
+            "The disk is full. Kaniko needs two to three times the size of the image: use fewer or smaller layers, set "
+            f"KUBERNETES_EPHEMERAL_STORAGE_LIMIT where the tenant allows it, or ask {OPERATOR} for more."
+        ),
+    ),
+    (
+        ("timed out snapshotting fs",),
+        (),
+        Category.KANIKO_SNAPSHOT_TIMEOUT,
+        (
+            "Looking through the file system took longer than SNAPSHOT_TIMEOUT_DURATION allows. Fewer files or "
+            "--snapshot-mode=redo make it faster; the variable makes it patient."
+        ),
+    ),
+    (
+        ("starting command: fork/exec ",),
+        ("no such file or directory",),
+        Category.KANIKO_NO_SHELL,
+        (
+            "The image has no such shell or program: RUN needs the shell that SHELL or the image names. Use exec form, "
+            'RUN ["program", "argument"], with a program that is in the image.'
+        ),
+    ),
+    (
+        ("exec format error",),
+        (),
+        Category.KANIKO_NO_SHELL,
+        "A program in the image is for another kind of processor: check the platform of the FROM image.",
+    ),
+    (
+        ("resolving dockerfile path", "resolving source context", "please specify a path to the build context"),
+        (),
+        Category.KANIKO_NO_SUCH_FILE,
+        (
+            "Kaniko finds no Dockerfile or no build context: --context is a folder, usually $CI_PROJECT_DIR, and "
+            "--dockerfile a path below it."
+        ),
+    ),
+    (
+        ("failed to get fileinfo for", "failed to get files used from context", "copy failed"),
+        (),
+        Category.KANIKO_NO_SUCH_FILE,
+        (
+            "A file that COPY or ADD names is not in the build context. Is it committed or made by an earlier step, is "
+            "--context the right folder, does .dockerignore leave it out?"
+        ),
+    ),
+    (
+        ("parsing dockerfile", "dockerfile parse error"),
+        (),
+        Category.KANIKO_DOCKERFILE,
+        "The Dockerfile has a mistake; the line above names where.",
+    ),
+    (
+        ("unknown flag:", "unknown shorthand flag", "you must provide --destination", "cache flags invalid"),
+        (),
+        Category.KANIKO_FLAGS,
+        (
+            "Kaniko does not accept its arguments: the line that begins with Error, above its list of flags, says "
+            "which. Flags differ between versions of Kaniko; `/kaniko/executor version` prints the one that runs."
+        ),
+    ),
+    (
+        ("operation not permitted",),
+        (": chown /", ": chmod /", ": lchown /", ": mknod /", "setxattr"),
+        Category.KANIKO_NOT_PERMITTED,
+        f"The container lacks a capability that the image needs: {OPERATOR} must look at [pod] of the tenant.",
+    ),
+)
+
+
+def hint(tail: str) -> Hint | None:
+    """Return what is known of a failure by the last lines of a script that called Kaniko; None for a new one."""
+    lines = tail.lower().splitlines()
+    for some, more, category, text in _TABLE:
+        if any(_has(line, some) and (not more or _has(line, more)) for line in lines):
+            return Hint(category, text)
+    return None
+
+
+def _has(line: str, words: tuple[str, ...]) -> bool:
+    return any(word in line for word in words)

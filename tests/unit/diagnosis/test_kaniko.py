@@ -1,0 +1,73 @@
+"""Kaniko's last lines become a hint. The texts are what Kaniko 1.24 printed when each failure was provoked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from executor.diagnosis import kaniko
+
+RECORDED = Path(__file__).parent / "data/kaniko"
+FOUND = {
+    "push-unauth": "kaniko_push_denied",
+    "push-denied": "kaniko_push_denied",
+    "push-dns": "kaniko_registry_unreachable",
+    "push-refused": "kaniko_registry_unreachable",
+    "push-tls": "kaniko_tls",
+    "base-unauth": "kaniko_base_image_denied",
+    "base-denied": "kaniko_base_image_denied",
+    "base-missing": "kaniko_base_image_not_found",
+    "base-dns": "kaniko_registry_unreachable",
+    "base-refused": "kaniko_registry_unreachable",
+    "base-tls": "kaniko_tls",
+    "base-ratelimit": "kaniko_rate_limited",
+    "from-missing": "kaniko_registry_unreachable",
+    "copy-missing": "kaniko_no_such_file",
+    "copy-missing-cache": "kaniko_no_such_file",
+    "no-dockerfile": "kaniko_no_such_file",
+    "no-context": "kaniko_no_such_file",
+    "nodest": "kaniko_flags",
+    "flag": "kaniko_flags",
+    "parse": "kaniko_dockerfile",
+    "nobash": "kaniko_no_shell",
+    "snapshot": "kaniko_snapshot_timeout",
+    "disk-run": "kaniko_disk_full",
+    "disk-snapshot": "kaniko_disk_full",
+    "disk-unpack": "kaniko_disk_full",
+    "chown": "kaniko_not_permitted",
+    "cache-lost": "kaniko_lost_cache_layer",
+    # The author's own commands, and what is clear without a hint.
+    "exit37": "",
+    "nocommand": "",
+    "nouser": "",
+    "killed": "",
+    "ok": "",
+}
+
+
+def test_every_recorded_text_is_looked_at() -> None:
+    assert {path.stem for path in RECORDED.glob("*.txt")} == set(FOUND)
+
+
+@pytest.mark.parametrize(("name", "category"), FOUND.items(), ids=FOUND)
+def test_what_kaniko_printed_is_understood(name: str, category: str) -> None:
+    found = kaniko.hint((RECORDED / f"{name}.txt").read_text())
+    assert (found.category if found else "") == category
+    assert found is None or found.text.endswith((".", "?"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "fetch https://example.com/x: 403 denied\n",
+        "x509: certificate signed by unknown authority\n",
+        "lookup example.com: no such host\nerror building image: error building stage: exit status 1\n",
+        "npm ERR! 429 Too Many Requests\n",
+        "open /etc/x: no such file or directory\n",
+        "chown: /x: Operation not permitted\n",
+    ],
+)
+def test_words_of_the_authors_own_commands_get_no_hint(text: str) -> None:
+    assert kaniko.hint(text) is None
