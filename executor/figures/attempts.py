@@ -31,7 +31,9 @@ _HARMLESS = frozenset(
 """Sub-stages whose failure fails no job (common/build.go of GitLab Runner 19.4)."""
 _LONGEST = 1e9
 """Seconds; thirty years."""
-_OVER = frozenset({"pod deleted", "no pod to delete", "pod kept", "cleanup left something behind"})
+_OVER = frozenset(
+    {"pod deleted", "no pod to delete", "pod of a lost node deleted", "pod kept", "cleanup left something behind"}
+)
 _PEAKS = ("memory_bytes", "programs_bytes", "disk_bytes", "builds_bytes")
 _SUMS = ("cpu_ms", "cache_hits", "cache_misses")
 _LIMITS = ("memory_limit_bytes", "disk_limit_bytes", "builds_limit_bytes", "cpu_limit_millicores")

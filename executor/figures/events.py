@@ -44,6 +44,8 @@ FIELDS = {
     "bytes": "What the script printed.",
     "cache_hits": "Layers that Kaniko found in the layer cache, by its own lines.",
     "cache_misses": "Layers that it looked for and did not find.",
+    "category": "What kind of failure it is, by a name that never changes; empty where it is none. All names: "
+    "[when things break](../explanation/when-things-break.md).",
     "code": "Exit code of the script.",
     "container": "Container that ran the script: `build` or `helper`.",
     "cpu_limit_millicores": "What the build container may use, in thousandths of a core.",
@@ -137,7 +139,7 @@ EVENTS = (
         level="info",
         stages=("run",),
         what="One script of the job ended by itself.",
-        fields=("code", "seconds", "bytes", "peak_memory", "oom_kills"),
+        fields=("code", "category", "seconds", "bytes", "peak_memory", "oom_kills"),
     ),
     Event(
         name="resources used",
@@ -180,14 +182,22 @@ EVENTS = (
         level="warning",
         stages=("run",),
         what="GitLab Runner died while a script ran.",
+        fields=("category",),
     ),
     Event(
         name="cancelled",
         level="info",
         stages=_ALL,
         what="The runner ended the stage: somebody cancelled the job, or it took longer than its time-out.",
+        fields=("category",),
     ),
-    Event(name="the runner is gone", level="warning", stages=_ALL, what="GitLab Runner died during this stage."),
+    Event(
+        name="the runner is gone",
+        level="warning",
+        stages=_ALL,
+        what="GitLab Runner died during this stage.",
+        fields=("category",),
+    ),
     Event(
         name="API request tried again",
         level="warning",
@@ -200,14 +210,14 @@ EVENTS = (
         level="error",
         stages=_ALL,
         what="The job failed for a known cause; the job log has it in words.",
-        fields=("kind", "exception"),
+        fields=("category", "kind", "exception"),
     ),
     Event(
         name="stage failed unexpectedly",
         level="error",
         stages=_ALL,
         what="A defect of kaniko-driver: please report it with this line.",
-        fields=("exception",),
+        fields=("category", "exception"),
     ),
     Event(
         name="pod kept",
@@ -231,6 +241,12 @@ EVENTS = (
         fields=("reason",),
     ),
     Event(name="pod deleted", level="info", stages=("cleanup",), what="The job is over and its pod is on its way out."),
+    Event(
+        name="pod of a lost node deleted",
+        level="info",
+        stages=("cleanup",),
+        what="The job is over, and no kubelet will ever end its pod.",
+    ),
     Event(
         name="no pod to delete",
         level="info",

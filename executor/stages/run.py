@@ -166,7 +166,6 @@ def _why_kaniko_failed(script: Script, ended: Exited, tail: Tail) -> Hint | None
 
 
 def _tell_how_it_ended(ended: Exited, hint: Hint | None, journal: Journal, log: JobLog, *, seconds: float) -> None:
-    category = {} if not ended.code else {"category": _category(ended, hint)}
     journal.info(
         "script ended",
         code=ended.code,
@@ -174,7 +173,7 @@ def _tell_how_it_ended(ended: Exited, hint: Hint | None, journal: Journal, log: 
         bytes=ended.size,
         peak_memory=ended.peak,
         oom_kills=ended.oom_kills,
-        **category,
+        category=_category(ended, hint),
     )
     log.say_waiting()
     if hint:
@@ -189,6 +188,8 @@ def _tell_how_it_ended(ended: Exited, hint: Hint | None, journal: Journal, log: 
 
 
 def _category(ended: Exited, hint: Hint | None) -> str:
+    if not ended.code:
+        return ""
     if ended.oom_kills:
         return Category.OUT_OF_MEMORY
     return hint.category if hint else Category.SCRIPT_FAILED
