@@ -108,7 +108,7 @@ class Api:
 
     def create_secret(self, secret: dict[str, Any]) -> None:
         """Create a Secret; one of this name that is there already is ours from an earlier try, for names are random."""
-        self._tried(lambda: self._unless(_CONFLICT, "POST", self._path("secrets"), body=secret))
+        self._tried(lambda: self._unless({_CONFLICT}, "POST", self._path("secrets"), body=secret))
 
     def delete_secret(self, name: str) -> bool:
         """Delete a Secret; false when there was none."""
@@ -127,16 +127,39 @@ class Api:
         options = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
         return self._tried(lambda: self._unless_absent("DELETE", self._pods(name), body=options)) is not None
 
+    def delete_pod_as_seen(self, metadata: dict[str, Any], *, grace_seconds: int | None = None) -> bool:
+        """Delete a pod if it is still what `metadata` says; false when it is gone or was changed."""
+        seen = {name: metadata[name] for name in ("uid", "resourceVersion") if metadata.get(name)}
+        options: dict[str, Any] = {"preconditions": seen}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        path = self._pods(metadata["name"])
+        answer = self._tried(lambda: self._unless({_NOT_FOUND, _CONFLICT}, "DELETE", path, options))
+        return answer is not None
+
     def list_pod_metadata(self, label_selector: str, *, limit: int) -> list[dict[str, Any]]:
         """Return `metadata` of the first `limit` pods with these labels."""
         return self.list_pods(label_selector, limit=limit)[0]
 
     def list_pods(self, label_selector: str, *, limit: int) -> tuple[list[dict[str, Any]], str]:
         """Return the same, and the version of the namespace's pods from which a watch can go on."""
-        path = self._pods(query={"labelSelector": label_selector, "limit": limit})
+        pods, about = self._page({"labelSelector": label_selector, "limit": limit})
+        return pods, str(about.get("resourceVersion") or "")
+
+    def page_of_pods(self, label_selector: str, *, limit: int, after: str = "") -> tuple[list[dict[str, Any]], str]:
+        """Return `metadata` of some pods with these labels, and what to give as `after` for more; empty at the end.
+
+        Raises:
+            ClusterRefused: 410 when `after` is too old.
+        """
+        query = {"labelSelector": label_selector, "limit": limit, **({"continue": after} if after else {})}
+        pods, about = self._page(query)
+        return pods, str(about.get("continue") or "")
+
+    def _page(self, query: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        path = self._pods(query=query)
         listed = self._tried(lambda: self._json("GET", path, accept=_METADATA_ONLY))
-        version = str((listed.get("metadata") or {}).get("resourceVersion") or "")
-        return [item["metadata"] for item in listed.get("items") or ()], version
+        return [item["metadata"] for item in listed.get("items") or ()], listed.get("metadata") or {}
 
     def events_of(self, pod: str) -> list[dict[str, Any]]:
         """Return the newest events of a pod."""
@@ -193,14 +216,16 @@ class Api:
         return self._path("pods", name, query)
 
     def _unless_absent(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        return self._unless(_NOT_FOUND, method, path, body)
+        return self._unless({_NOT_FOUND}, method, path, body)
 
-    def _unless(self, status: int, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return the answer, or None for a refusal with this status."""
+    def _unless(
+        self, statuses: set[int], method: str, path: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """Return the answer, or None for a refusal with one of these statuses."""
         try:
             return self._json(method, path, body=body)
         except ClusterRefused as refused:
-            if refused.status == status:
+            if refused.status in statuses:
                 return None
             raise
 

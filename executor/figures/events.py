@@ -257,8 +257,9 @@ EVENTS = (
         name="leftover deleted",
         level="info",
         stages=("cleanup",),
-        what="A pod of the same tenant that nobody else had deleted.",
-        fields=("leftover",),
+        what="A pod of the same tenant that nobody else had deleted: `attempt` (a further one of this attempt), "
+        "`deadline` (its own is over) or `stuck` (deleted long ago, but its node is gone).",
+        fields=("leftover", "reason"),
     ),
     Event(
         name="cleanup left something behind",

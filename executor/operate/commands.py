@@ -6,6 +6,7 @@ import click
 
 from executor import __version__
 from executor.operate.exec import exec_
+from executor.operate.gc import gc
 from executor.operate.logs import logs
 from executor.operate.metrics import metrics
 from executor.operate.migrate import migrate
@@ -72,6 +73,7 @@ def cleanup() -> None:
 cli.add_command(tenant)
 cli.add_command(migrate)
 cli.add_command(exec_)
+cli.add_command(gc)
 cli.add_command(logs)
 cli.add_command(tune)
 cli.add_command(usage)

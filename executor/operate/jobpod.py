@@ -127,7 +127,7 @@ def _find(search: Search, folder: str) -> JobPod:
 def _connections(search: Search, folder: str) -> list[tuple[str, Callable[[], Connection]]]:
     # Imported here: the command line's help needs neither.
     from executor.cluster import kubeconfig
-    from executor.settings.load import load, tenant_names
+    from executor.settings.load import tenant_names
 
     if search.kubeconfig:
         if not search.namespace:
@@ -141,18 +141,25 @@ def _connections(search: Search, folder: str) -> list[tuple[str, Callable[[], Co
             )
         ]
 
-    def connect(tenant: str) -> Connection:
-        # A folder for each: their credentials have the same file names.
-        own = tempfile.mkdtemp(dir=folder)
-        cluster = load(search.settings, tenant).tenant.cluster
-        return kubeconfig.connect(
-            path=cluster.kubeconfig, context=cluster.context, namespace=cluster.namespace, folder=own
-        )
-
     tenants = [search.tenant] if search.tenant else tenant_names(search.settings)
     if not tenants:
         raise SettingsInvalid(f"There is no tenant in {search.settings}/tenants.")
-    return [(tenant, lambda tenant=tenant: connect(tenant)) for tenant in tenants]  # type: ignore[misc] # mypy knows no default here
+    return [(tenant, lambda tenant=tenant: connect(search.settings, tenant, folder)) for tenant in tenants]  # type: ignore[misc] # mypy knows no default here
+
+
+def connect(settings: str, tenant: str, folder: str) -> Connection:
+    """Find the way to a tenant's namespace, as its jobs do; credentials are written into a new folder below `folder`.
+
+    Raises:
+        SettingsInvalid, CredentialsInvalid: there is none.
+    """
+    from executor.cluster import kubeconfig
+    from executor.settings.load import load
+
+    # A folder for each: their credentials have the same file names.
+    own = tempfile.mkdtemp(dir=folder)
+    cluster = load(settings, tenant).tenant.cluster
+    return kubeconfig.connect(path=cluster.kubeconfig, context=cluster.context, namespace=cluster.namespace, folder=own)
 
 
 def _pods_of(connection: Connection, search: Search) -> list[dict[str, Any]]:

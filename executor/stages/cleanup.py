@@ -9,21 +9,19 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from itertools import islice
 
+from executor.cluster import leftovers
 from executor.cluster.api import Api
 from executor.errors import Cancelled, DriverError
-from executor.pod import names
 from executor.stages import keeping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from executor.job import Job
     from executor.journal import Journal
 
 _SWEEP_AT_MOST = 5
-_LISTED_AT_MOST = 200
 _LAST_PATIENCE = 5.0
 """Seconds to spend on the pod once the runner has given up."""
 _LANDING_SECONDS = 5.0
@@ -96,22 +94,9 @@ def _delete_when_it_lands(api: Api, job: Job) -> bool:
 
 
 def _sweep(api: Api, job: Job, journal: Journal) -> None:
-    """Delete further pods of this attempt, and expired ones of any attempt."""
-    now = time.time()
-    swept = 0
-    for metadata in api.list_pod_metadata(f"{names.TENANT_LABEL}={job.tenant}", limit=_LISTED_AT_MOST):
-        if metadata["name"] == job.pod or metadata.get("deletionTimestamp") or swept >= _SWEEP_AT_MOST:
-            continue
-        if _of_attempt(metadata, job.attempt) or _expired(metadata, now):
-            api.delete_pod(metadata["name"])
-            swept += 1
-            journal.info("leftover deleted", leftover=metadata["name"])
-
-
-def _of_attempt(metadata: dict[str, Any], attempt: str) -> bool:
-    return (metadata.get("labels") or {}).get(names.ATTEMPT_LABEL) == attempt
-
-
-def _expired(metadata: dict[str, Any], now: float) -> bool:
-    stamp = (metadata.get("annotations") or {}).get(names.DEADLINE_ANNOTATION, "")
-    return stamp.isdecimal() and int(stamp) < now
+    """Delete further pods of this attempt, and a few leftovers of any attempt."""
+    # The first page of the tenant's pods is enough for a sweep that every job makes; `gc` looks at all of them.
+    others = (one for one in leftovers.found(api, job.tenant, attempt=job.attempt, pages=1) if one.name != job.pod)
+    for leftover in islice(others, _SWEEP_AT_MOST):
+        if leftovers.delete(api, leftover):
+            journal.info("leftover deleted", leftover=leftover.name, reason=leftover.why)

@@ -115,7 +115,8 @@ def test_expired_leftovers_of_the_tenant_go_and_doubtful_ones_stay(
     tmp_path: Path, connection: Connection, server: ApiServer
 ) -> None:
     doubtful = [leftover(f"x{n}", until=until) for n, until in enumerate((None, "", "soon", "-5", "1e3", ALIVE))]
-    terminating = leftover("y", until=EXPIRED, deletionTimestamp="2026-08-01T10:00:00Z")
+    leaving = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 20))
+    terminating = leftover("y", until=EXPIRED, deletionTimestamp=leaving)
     bare = {"metadata": {"name": "z"}}
     cluster = Cluster(server, *doubtful, terminating, bare, leftover("old", until=EXPIRED))
     run(tmp_path, connection)
@@ -204,7 +205,7 @@ class TestKeeping:
         self, tmp_path: Path, connection: Connection, server: ApiServer
     ) -> None:
         leaving = kept("leaving", 0)
-        leaving["metadata"]["deletionTimestamp"] = "2026-08-01T10:00:00Z"
+        leaving["metadata"]["deletionTimestamp"] = "2999-08-01T10:00:00Z"
         cluster = Cluster(server, kept(POD, 9), kept("young", 8), leaving, kept("oldest", 1), kept("old", 2))
         self.keep(tmp_path, connection)
         assert sorted(cluster.deleted) == ["old", "oldest"]
