@@ -72,7 +72,7 @@ def _compare_caches(one: Tenant, other: Tenant, complain: Complain, warn: Compla
 
 def _folder(tenant: Tenant) -> str:
     # Above all generations, with a slash at its end: `a` is no part of `ab`.
-    return generation.prefix(tenant.cache.prefix, tenant.name, 0).removesuffix("0")
+    return f"{generation.folder(tenant.cache.prefix, tenant.name)}/"
 
 
 def _apart(one: Tenant, other: Tenant) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from executor.cache import use
 from executor.cluster import kubeconfig
 from executor.errors import DriverError, SettingsInvalid
 from executor.operate import apart
@@ -77,7 +78,7 @@ def _try_pod(found: Survey, name: str, tenant: Tenant) -> None:
         project_id=0,
         annotations={},
         build_image=tenant.images.kaniko,
-        cache_prefix=tenant.cache.prefix,
+        cache=use.of_tenant(tenant.cache, tenant.name),
         deadline=1,
         delete_after=0,
     )

@@ -15,6 +15,7 @@ from executor.pod.services import Services
 from executor.values import dataclass, field
 
 if TYPE_CHECKING:
+    from executor.cache.use import Use
     from executor.pod.services import Sidecar
     from executor.settings.model import Resources, Tenant
 
@@ -43,7 +44,10 @@ class PodRequest:
     services: Services = field(default_factory=Services)
     pull_secrets: tuple[str, ...] = ()
     """Secrets of this job alone, beside the tenant's."""
-    cache_prefix: str
+    cache: Use
+    """What the job may do with the layer cache."""
+    cache_ca: str = ""
+    """PEM text of the S3 server's authority; empty: the system's."""
     deadline: int
     """Seconds from the pod's start after which the kubelet ends it."""
     delete_after: int
@@ -67,10 +71,10 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
 
 def _plain(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
     """Make the pod that every tenant has."""
-    cached = tenant.cache.mode != "off"
-    containers = [_tools(tenant, cached=cached), _build(tenant, request, cached=cached), _helper(tenant)]
+    cached = "off" not in {tenant.cache.mode, request.cache.mode}
+    containers = [_tools(tenant, request, cached=cached), _build(tenant, request, cached=cached), _helper(tenant)]
     if cached:
-        containers.append(_cache_registry(tenant, request.cache_prefix))
+        containers.append(_cache_registry(tenant, request))
     services = [_service(tenant, request.name, sidecar) for sidecar in request.services.sidecars]
     for container in (*containers, *services):
         container["imagePullPolicy"] = _PULL_POLICIES[container.get("imagePullPolicy") or tenant.images.pull_policy]
@@ -105,7 +109,7 @@ def _plain(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
             "imagePullSecrets": [{"name": name} for name in (*tenant.images.pull_secrets, *request.pull_secrets)],
             **({"initContainers": services, "hostAliases": _host_aliases(request.services)} if services else {}),
             "containers": containers,
-            "volumes": _volumes(tenant),
+            "volumes": _volumes(tenant, cached=cached),
         },
     }
 
@@ -140,15 +144,15 @@ def _priority(tenant: Tenant) -> dict[str, str]:
     return {"priorityClassName": name} if name else {}
 
 
-def _volumes(tenant: Tenant) -> list[dict[str, Any]]:
+def _volumes(tenant: Tenant, *, cached: bool) -> list[dict[str, Any]]:
     return [
         _empty("builds", sizeLimit=tenant.volumes.builds.text),
         _empty("cache", sizeLimit=tenant.volumes.cache.text),
         _empty("stages", sizeLimit=str(_stages_size(tenant))),
         _empty("tools", sizeLimit=_TOOLS_SIZE),
         _empty("logins", medium="Memory", sizeLimit=_LOGINS_SIZE),
-        _empty("registry-tmp", sizeLimit=_TOOLS_SIZE),
         _empty("pulse", sizeLimit="1Mi"),
+        *([_empty("spool", sizeLimit=str(tenant.cache.spool_volume))] if cached else []),
     ]
 
 
@@ -169,11 +173,11 @@ def _empty(name: str, **fields: str) -> dict[str, Any]:
     return {"name": name, "emptyDir": fields}
 
 
-def _tools(tenant: Tenant, *, cached: bool) -> dict[str, Any]:
+def _tools(tenant: Tenant, request: PodRequest, *, cached: bool) -> dict[str, Any]:
     kaniko = tenant.kaniko
     flags = {
         "flags.default": _lines(*_DEFAULT_FLAGS, *kaniko.flags),
-        "flags.cache": _lines(*(registry.kaniko_flags(tenant.cache) if cached else ())),
+        "flags.cache": _lines(*(registry.kaniko_flags(tenant.cache, request.cache) if cached else ())),
         "flags.locked": _lines(*kaniko.locked_flags),
     }
     return {
@@ -253,20 +257,29 @@ def _host_aliases(services: Services) -> list[dict[str, Any]]:
     return [{"ip": "127.0.0.1", "hostnames": list(services.hosts)}] if services.hosts else []
 
 
-def _cache_registry(tenant: Tenant, prefix: str) -> dict[str, Any]:
-    cache = tenant.cache
+def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
+    cache, use = tenant.cache, request.cache
+    secret = (cache.read_only_secret if use.mode == "read-only" else "") or cache.secret
+    configuration = registry.configuration(
+        cache,
+        use,
+        tenant=tenant.name,
+        ca=request.cache_ca,
+        pulse=names.PULSE_FOLDER,
+        idle=tenant.timeouts.idle.seconds + programs.PULSE_SECONDS,
+    )
     return {
         "name": names.CACHE_REGISTRY,
         "image": tenant.images.cache_registry,
-        "command": programs.cache_registry_process(tenant.timeouts.idle.seconds),
+        "command": list(registry.COMMAND),
         "env": [
-            *_environment({"LAYER_CACHE": registry.configuration(cache, prefix), "OTEL_TRACES_EXPORTER": "none"}),
-            *(_from_secret(name, cache.secret) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+            *_environment({"LAYER_CACHE": configuration}),
+            *(_from_secret(name, secret) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
         ],
         "resources": _resources(tenant.resources.cache_registry),
         "securityContext": _context(user=65534) | {"readOnlyRootFilesystem": True, "runAsNonRoot": True},
         "volumeMounts": [
-            _mount("registry-tmp", "/tmp"),  # noqa: S108 - a path in the container, its own volume
+            _mount("spool", registry.SPOOL_FOLDER),
             _mount("pulse", names.PULSE_FOLDER) | {"readOnly": True},
         ],
     }

@@ -19,7 +19,7 @@ _FILES = {
 }
 """Name on the tools volume -> package file."""
 
-_PULSE_SECONDS = 15
+PULSE_SECONDS = 15
 """The helper's first process touches the pulse every five seconds; more than that is no accident."""
 
 
@@ -34,11 +34,6 @@ def first_process(idle_seconds: int) -> list[str]:
     """Make the command of a container's first process: any POSIX shell, until the tools are there."""
     wait = f"while [ ! -e {names.TOOLS_FOLDER}/ready ]; do sleep 0.05 2>/dev/null || sleep 1; done"
     return ["sh", "-c", f"{wait}; exec {' '.join(_SUPERVISOR)} idle {idle_seconds}"]
-
-
-def cache_registry_process(idle_seconds: int) -> list[str]:
-    """Make the command of the cache registry; needs a shell, and `registry` on PATH."""
-    return ["sh", "-c", _read("cache-registry"), "cache-registry", str(idle_seconds + _PULSE_SECONDS)]
 
 
 def run_command(  # noqa: PLR0913 - the words of the supervisor's own command line

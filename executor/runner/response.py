@@ -85,6 +85,10 @@ class JobResponse:
     """The author asks for plain text (https://no-color.org): a wish, and nothing but a wish."""
     variables: tuple[Variable, ...] = ()
 
+    def last_value(self, key: str) -> str:
+        """Return a variable as the author's script would see it: of several the last one counts."""
+        return _last_value(self.variables, key)
+
 
 def read_job_response(path: str) -> JobResponse:
     """Read the file that the runner names in JOB_RESPONSE_FILE.

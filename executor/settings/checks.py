@@ -26,6 +26,9 @@ _RESERVED_KEYS = ("kaniko-driver/", "project.runner.gitlab.com/", "job.runner.gi
 _CONFINEMENT = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
 _VOLUME_SOURCES = ("secret", "config_map", "claim", "empty_dir", "csi")
 _NAMESERVERS_AT_MOST = 3
+_SHORTEST_GENERATION = 3600
+LARGEST_CA = 64 * 1024
+"""Bytes: it travels in the pod's manifest."""
 
 
 def check(tenant: Tenant, complain: Complain) -> None:
@@ -73,6 +76,33 @@ def _check_cache(tenant: Tenant, complain: Complain) -> None:
     for key in ("bucket", "secret"):
         if not getattr(cache, key):
             complain(("cache", "mode"), f"the cache is on, so cache.{key} must be set")
+    if not tenant.images.cache_registry:
+        complain(
+            ("cache", "mode"), "the cache is on, so images.cache_registry must be set: build it from cache-registry/"
+        )
+    limit = tenant.resources.cache_registry.ephemeral_storage_limit
+    if cache.spool_volume > limit.count:
+        complain(
+            ("cache", "spool"),
+            f"{cache.spool.text} and 64Mi more is above {limit.text}, resources.cache_registry.ephemeral_storage_limit",
+        )
+    if cache.generation.seconds < _SHORTEST_GENERATION:
+        complain(("cache", "generation"), "a generation must last an hour at least, or entries find no time to move")
+    if cache.ca_file:
+        _check_ca_file(cache.ca_file, complain)
+
+
+def _check_ca_file(path: str, complain: Complain) -> None:
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:
+        complain(("cache", "ca_file"), f"{path}: {error.strerror}")
+        return
+    if size > LARGEST_CA:
+        complain(
+            ("cache", "ca_file"),
+            f"{path} has {size} bytes, and {LARGEST_CA} are the most: name the server's own authority, not a bundle",
+        )
 
 
 def _check_logins_file(tenant: Tenant, complain: Complain) -> None:
@@ -152,7 +182,7 @@ def _check_volume(tenant: Tenant, volume: ExtraVolume, path: Path, complain: Com
 
 def reserved_secret(tenant: Tenant, name: str) -> str:
     """Say why no container of a build may have this Secret; empty where it may."""
-    if name == tenant.cache.secret:
+    if name in {tenant.cache.secret, tenant.cache.read_only_secret}:
         return f"the Secret {name} holds the keys of the layer cache, which a build must never see"
     if name.startswith(_DRIVERS_OWN):
         return f"the Secret {name} belongs to the driver, and a build must never see it"

@@ -17,6 +17,7 @@ from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the 
     LabelValue,
     Namespace,
     ObjectName,
+    OptionalImage,
     OptionalName,
     Port,
     RootNamespaceId,
@@ -28,6 +29,7 @@ from executor.settings.placemodel import Capacity, Network, Runner  # noqa: TC00
 from executor.settings.podmodel import Pod  # noqa: TC001 - the same
 from executor.settings.units import Bytes, Cpu, Duration
 
+_SPOOL_SLACK = 64 * 1024**2
 Kept = Annotated[int, Range(name="number of pods", low=0, high=100)]
 
 
@@ -69,8 +71,10 @@ class Images:
     kaniko: Image = setting("Kaniko's debug image (the one with a shell), for the build container.")
     helper: Image = setting("GitLab Runner's helper image, of the runner's own version.")
     tools: Image = setting("Any image with a static busybox at /bin/busybox.", "docker.io/library/busybox:1.37-musl")
-    cache_registry: Image = setting(
-        "Distribution v3, serves the layer cache in the pod.", "docker.io/library/registry:3"
+    cache_registry: OptionalImage = setting(
+        "Serves the layer cache in the pod: built from `cache-registry/` of this project. Needed where the cache is "
+        "on.",
+        "",
     )
     allowed: tuple[ImagePattern, ...] = setting(
         "Patterns (`*` matches anything) of images that a job may name in `image:` beside Kaniko's. Empty: none.", ()
@@ -113,7 +117,7 @@ class Containers:
 
     build: Resources = setting("Kaniko and the author's scripts.", _resources("1 2", "2Gi 4Gi", "10Gi 20Gi"))
     helper: Resources = setting("git, caches, artifacts.", _resources("100m 1", "128Mi 512Mi", "512Mi 2Gi"))
-    cache_registry: Resources = setting("The layer cache.", _resources("50m 1", "64Mi 256Mi", "64Mi 256Mi"))
+    cache_registry: Resources = setting("The layer cache.", _resources("50m 1", "64Mi 256Mi", "1Gi 5Gi"))
     service: Resources = setting("Each of the job's `services:`.", _resources("100m 1", "128Mi 1Gi", "256Mi 2Gi"))
 
 
@@ -166,17 +170,51 @@ class Timeouts:
 class Cache:
     """The layer cache in S3."""
 
-    mode: Literal["read-write", "off"] = setting("`off`: every build is cold.", "off")
+    mode: Literal["read-write", "read-only", "off"] = setting(
+        "The most that any job may do. `read-only`: nothing new is stored; `off`: every build is cold.", "off"
+    )
+    unprotected: Literal["read-write", "read-only", "off"] = setting(
+        "The same for jobs of branches and tags that are not protected. Those of merge requests from forks are never "
+        "more than `read-only`.",
+        "read-write",
+    )
+    protected_apart: bool = setting(
+        "Protected branches and tags have a cache of their own, which other jobs read and never write.", default=True
+    )
     bucket: str = setting("Bucket; shared ones need a policy for each prefix.", "")
     prefix: str = setting("Path in the bucket above `<tenant>/<generation>`.", "layer-cache")
     region: str = setting("Region of the bucket; any word where the server has none.", "us-east-1")
     endpoint: Url = setting("URL of the S3 server. Empty: AWS.", "")
     path_style: bool = setting("Bucket in the path and not in the host name; most servers but AWS.", default=False)
+    ca_file: AbsolutePath = setting(
+        "PEM file on the runner's host with the authority of the S3 server's certificate. Empty: the usual ones alone.",
+        "",
+    )
     secret: OptionalName = setting("Secret of the namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", "")
+    read_only_secret: OptionalName = setting(
+        "Secret with keys that can only read, for jobs that may not write. Empty: `secret`, and the cache registry "
+        "alone keeps them from writing.",
+        "",
+    )
     generation: Duration = setting(
-        "After this the cache starts anew, so that old generations can be expired whole.", Duration.parse("336h")
+        "After this a new one begins, so that old ones can be expired whole; entries that are used move along.",
+        Duration.parse("336h"),
+    )
+    patience: Duration = setting(
+        "How long S3 may keep one pod waiting beyond what is usual, in all; then its builds go on without the cache.",
+        Duration.parse("10s"),
+    )
+    spool: Bytes = setting(
+        "Disk in the pod for cached layers. They are fetched and checked before Kaniko is told of them; those that do "
+        "not fit are built anew.",
+        Bytes.parse("4Gi"),
     )
     port: Port = setting("Port of the cache registry on the pod's loopback address.", 5407)
+
+    @property
+    def spool_volume(self) -> int:
+        """Bytes of the volume: more than the registry takes of it, so that it is never what gets a pod evicted."""
+        return self.spool.count + _SPOOL_SLACK
 
 
 @dataclass(frozen=True, kw_only=True)

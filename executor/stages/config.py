@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from executor import __version__
-from executor.cache import generation
+from executor.cache import use
 from executor.cluster import kubeconfig
 from executor.errors import SettingsInvalid
 from executor.job import Job, Limits
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.pod.image import BuildImage
     from executor.pod.services import Services
-    from executor.settings.model import Resources, Tenant
+    from executor.settings.model import Resources
     from executor.stages.joblog import JobLog
 
 _DELETE_SLACK = 600
@@ -102,8 +102,8 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
     )
     deadline = response.timeout + tenant.timeouts.after_job.seconds
     kept_seconds = tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0
-    number = generation.generation(tenant.name, now, tenant.cache.generation.seconds)
-    logins = merged_logins(_logins_file(tenant), response.logins)
+    cache = use.of_job(tenant.cache, tenant.name, response)
+    logins = merged_logins(_text(tenant.registry.logins_file, "registry.logins_file"), response.logins)
     own_secrets = _secrets(pod, response, image, services, logins)
     manifest = render(
         tenant,
@@ -119,7 +119,8 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
             pull_secrets=tuple(
                 secret["metadata"]["name"] for secret in own_secrets if ".dockerconfigjson" in secret["data"]
             ),
-            cache_prefix=generation.prefix(tenant.cache.prefix, tenant.name, number),
+            cache=cache,
+            cache_ca=_text(tenant.cache.ca_file, "cache.ca_file") if cache.mode != "off" else "",
             # A kept pod must not be ended by its deadline; one that nobody keeps has the others.
             deadline=deadline + kept_seconds,
             delete_after=int(now) + tenant.timeouts.schedule.seconds + deadline + _DELETE_SLACK,
@@ -150,7 +151,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
         health_ports=services.health_ports,
         services_wait=tenant.services.wait.seconds,
         authors_image=image.authors,
-        notes=(*image.notes, *services.notes, *notes),
+        notes=(*image.notes, *services.notes, *notes, *cache.notes),
     )
 
 
@@ -203,8 +204,8 @@ def answer(job: Job, path: str) -> dict[str, object]:
     }
 
 
-def _logins_file(tenant: Tenant) -> str:
-    path = tenant.registry.logins_file
+def _text(path: str, setting: str) -> str:
+    """Return the text of a file that a setting names; empty where it names none."""
     if not path:
         return ""
     try:
@@ -212,9 +213,9 @@ def _logins_file(tenant: Tenant) -> str:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(
-            "The tenant's registry logins cannot be read.",
+            "A file that the tenant's settings name cannot be read.",
             why=f"{path}: {type(error).__name__}",
-            remedy="The operator must correct registry.logins_file.",
+            remedy=f"The operator must correct {setting}.",
         ) from error
 
 

@@ -164,7 +164,9 @@ def _on_own_nodes(tenant: Tenant) -> str:
 
 def _images(tenant: Tenant) -> str:
     images = tenant.images
-    exact = dict.fromkeys((images.kaniko, images.helper, images.tools, images.cache_registry))
+    exact = dict.fromkeys(
+        image for image in (images.kaniko, images.helper, images.tools, images.cache_registry) if image
+    )
     patterns = [
         f"c.image.matches({_text(image_pattern(pattern))})" for pattern in (*images.allowed, *tenant.services.allowed)
     ]

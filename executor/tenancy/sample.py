@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from executor.cache import use
 from executor.pod.manifest import PodRequest, render
 from executor.pod.services import Services, Sidecar
 from executor.settings.units import Bytes, Cpu
@@ -33,7 +34,7 @@ def usual(tenant: Tenant) -> dict[str, Any]:
         project_id=0,
         annotations={},
         build_image=tenant.images.kaniko,
-        cache_prefix="sample",
+        cache=use.of_tenant(tenant.cache, tenant.name),
         deadline=1,
         delete_after=1,
         services=Services(sidecars=_sidecars(tenant)),

@@ -1,6 +1,6 @@
 """Every image of the bed, assembled from the built programs, a static busybox and the Debian root file systems.
 
-Two sorts. Images for pods play the official ones (Kaniko's debug image, GitLab's helper, Distribution, busybox) with
+Two sorts. Images for pods play the official ones (Kaniko's debug image, GitLab's helper, busybox) with
 the same layout and are loaded into the nodes. Base images for Dockerfiles are pushed to the bed's registry.
 """
 
@@ -32,26 +32,6 @@ ROOT_FOLDERS = (
     *("bin", "etc", "home", "lib", "opt", "root", "sbin", "usr", "usr/bin", "usr/sbin", "usr/local", "usr/local/bin"),
     *("var", "var/cache", "var/lib"),
 )
-REGISTRY_SETTINGS = """\
-version: 0.1
-log:
-  fields:
-    service: registry
-storage:
-  cache:
-    blobdescriptor: inmemory
-  filesystem:
-    rootdirectory: /var/lib/registry
-http:
-  addr: :5000
-  headers:
-    X-Content-Type-Options: [nosniff]
-health:
-  storagedriver:
-    enabled: true
-    interval: 10s
-    threshold: 3
-"""
 # What the runner's Kubernetes executor starts in the helper container, as in the official helper image.
 HELPER_SHELL = "#!/bin/bash\numask 0000\nexec /bin/bash\n"
 # Waits, and ends at once when told to. The program must be called busybox to find its applets.
@@ -102,12 +82,11 @@ def _helper(layer: LayerWriter) -> None:
     layer.text("usr/bin/gitlab-runner-build", HELPER_SHELL, 0o755)
 
 
-def _registry(layer: LayerWriter) -> None:
-    _small_root(layer)
-    layer.folders("etc/distribution", "etc/ssl", "etc/ssl/certs", "var/lib/registry")
-    layer.copy("bin/registry", programs.REGISTRY.path)
+def _cache_registry(layer: LayerWriter) -> None:
+    # As cache-registry/Dockerfile: the program and the usual authorities, and no shell.
+    layer.folders("etc", "etc/ssl", "etc/ssl/certs")
+    layer.copy("cache-registry", programs.CACHE_REGISTRY.path)
     layer.copy("etc/ssl/certs/ca-certificates.crt", CERTIFICATES, 0o644)
-    layer.text("etc/distribution/config.yml", REGISTRY_SETTINGS)
 
 
 def _base_busybox(layer: LayerWriter) -> None:
@@ -170,17 +149,11 @@ FOR_NODES = (
     ),
     Image("busybox", layout.TOOLS_IMAGE, {"Cmd": ["sh"], "Env": [SYSTEM_PATH]}, fill=_small_root),
     Image(
-        "registry",
-        layout.REGISTRY_IMAGE,
-        {
-            "Entrypoint": ["registry"],
-            "Cmd": ["serve", "/etc/distribution/config.yml"],
-            "Env": [SYSTEM_PATH, "OTEL_TRACES_EXPORTER=none"],
-            "ExposedPorts": {"5000/tcp": {}},
-            "Volumes": {"/var/lib/registry": {}},
-        },
-        fill=_registry,
-        uses=(programs.REGISTRY,),
+        "cache-registry",
+        layout.CACHE_REGISTRY_IMAGE,
+        {"Entrypoint": ["/cache-registry"], "User": "65534:65534"},
+        fill=_cache_registry,
+        uses=(programs.CACHE_REGISTRY,),
     ),
     Image(
         "kaniko",

@@ -53,7 +53,7 @@ AUDIT_LOG = LOGS / "audit.jsonl"
 PAUSE_IMAGE = "bed.local/pause:1"
 KANIKO_IMAGE = "bed.local/kaniko:v1.24.0-debug"
 HELPER_IMAGE = "bed.local/helper:19.4"
-REGISTRY_IMAGE = "bed.local/registry:3"
+CACHE_REGISTRY_IMAGE = "bed.local/cache-registry:1"
 TOOLS_IMAGE = "bed.local/busybox:1-musl"
 
 

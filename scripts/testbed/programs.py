@@ -47,21 +47,31 @@ RUNNER_FLAGS = _variables(
 )
 
 
+def _is_source(path: Path) -> bool:
+    return path.name not in {"go.mod", "go.sum"} and not path.name.endswith("_test.go")
+
+
 @dataclass(frozen=True)
 class Program:
     """One Go program: which module builds it, from which package."""
 
     name: str
     module: str
+    """Folder below `go/`, or anywhere."""
     package: str
     flags: str = "-s -w"
 
     @property
+    def folder(self) -> Path:
+        """Where the module is."""
+        return MODULES / self.module
+
+    @property
     def artifact(self) -> Artifact:
         """The built program in the cache: a folder, so that the file itself can carry the plain name."""
-        folder = MODULES / self.module
-        own = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in {"go.mod", "go.sum"})
-        sources = (folder / "go.mod", folder / "go.sum", *own)
+        modules = (self.folder / "go.mod", self.folder / "go.sum")
+        own = sorted(path for path in self.folder.rglob("*") if path.is_file() and _is_source(path))
+        sources = (*modules, *own)
         return Artifact("programs", self.name, digest((self.package, self.flags, *sources)))
 
     @property
@@ -77,12 +87,13 @@ KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBELET, KUBECTL = (
 KANIKO = Program("executor", "kaniko", "github.com/GoogleContainerTools/kaniko/cmd/executor")
 REGISTRY = Program("registry", "registry", "github.com/distribution/distribution/v3/cmd/registry")
 CRANE = Program("crane", "registry", "github.com/google/go-containerregistry/cmd/crane")
+CACHE_REGISTRY = Program("cache-registry", str(Path(__file__).parents[2] / "cache-registry"), ".")
 S3 = Program("versitygw", "s3", "github.com/versity/versitygw/cmd/versitygw")
 RUNNER = Program("gitlab-runner", "runner", ".", RUNNER_FLAGS)
 RUNNER_HELPER = Program("gitlab-runner-helper", "runner", f"{RUNNER_PACKAGE}/apps/gitlab-runner-helper", RUNNER_FLAGS)
 ALL = (
     *(KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBELET, KUBECTL),
-    *(KANIKO, REGISTRY, CRANE, S3, RUNNER, RUNNER_HELPER),
+    *(KANIKO, REGISTRY, CRANE, CACHE_REGISTRY, S3, RUNNER, RUNNER_HELPER),
 )
 
 
@@ -104,7 +115,7 @@ def build(program: Program, go: Path, progress: Progress) -> None:
             ),
             log,
             environment={**os.environ, **BUILD_SETTINGS},
-            folder=MODULES / program.module,
+            folder=program.folder,
         )
 
     with progress.step(f"building {program.name}"):

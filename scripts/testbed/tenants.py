@@ -80,7 +80,7 @@ cache_bucket = "{tenant.runner_bucket}"
 kaniko = "{layout.KANIKO_IMAGE}"
 helper = "{layout.HELPER_IMAGE}"
 tools = "{layout.TOOLS_IMAGE}"
-cache_registry = "{layout.REGISTRY_IMAGE}"
+cache_registry = "{layout.CACHE_REGISTRY_IMAGE}"
 allowed = ["{layout.REGISTRY}/library/*"]
 pull_policy = "if-not-present"
 allowed_pull_policies = ["if-not-present", "always"]
@@ -127,7 +127,7 @@ cpu_limit = "1"
 memory_request = "64Mi"
 memory_limit = "256Mi"
 ephemeral_storage_request = "128Mi"
-ephemeral_storage_limit = "512Mi"
+ephemeral_storage_limit = "1536Mi"
 
 [volumes]
 builds = "2Gi"
@@ -148,6 +148,7 @@ region = "{layout.S3_REGION}"
 endpoint = "{layout.S3_URL}"
 path_style = true
 secret = "{CACHE_SECRET}"
+spool = "1Gi"
 """
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from executor.cache.use import Use
 from executor.pod.manifest import PodRequest, render
 from executor.settings.model import Tenant
 from executor.settings.podmodel import Pod
@@ -91,7 +92,7 @@ def pod(options: dict[str, Any]) -> dict[str, Any]:
         project_id=1,
         annotations={},
         build_image="registry.example.com/kaniko:1",
-        cache_prefix="p",
+        cache=Use(mode="read-write", prefix="p"),
         deadline=60,
         delete_after=1,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from executor.cache.use import Use
 from executor.pod.manifest import PodRequest
 from executor.settings.model import Tenant
 from executor.settings.reader import TomlFile, build
@@ -19,10 +20,10 @@ namespace = "tenant-a"
 
 [nodes]
 labels = { tenant = ["a"] }
-
 [images]
 kaniko = "registry.example.com/kaniko:v1.24.0-debug"
 helper = "registry.example.com/helper:v19.4.0"
+cache_registry = "registry.example.com/cache-registry:1"
 """
 
 POD_REQUEST = PodRequest(
@@ -32,7 +33,7 @@ POD_REQUEST = PodRequest(
     project_id=3,
     annotations={},
     build_image="registry.example.com/kaniko:v1.24.0-debug",
-    cache_prefix="layer-cache/tenant-a/1489",
+    cache=Use(mode="read-write", prefix="layer-cache/tenant-a"),
     deadline=4800,
     delete_after=1_800_006_000,
 )
@@ -49,6 +50,7 @@ def tenant(**tables: dict[str, Any]) -> Tenant:
         "images": {
             "kaniko": "registry.example.com/kaniko:v1.24.0-debug",
             "helper": "registry.example.com/helper:v19.4.0",
+            "cache_registry": "registry.example.com/cache-registry:1",
         },
     }
     for name, table in tables.items():

@@ -6,6 +6,7 @@ without everything that is the driver's.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tarfile
 from contextlib import contextmanager, suppress
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
 
 BARE = "bench-kaniko-alone"
 CONTEXT = "/builds/context"
-# What the driver starts the registry with, less what ends it together with the job.
-SERVE = 'printf %s "$$LAYER_CACHE" > /tmp/config.yml; exec registry serve /tmp/config.yml'
-BARE_VOLUMES = frozenset({"builds", "registry-tmp"})
+BARE_VOLUMES = frozenset({"builds", "spool"})
 
 
 def build(ground: Ground, rounds: int) -> Samples:
@@ -82,10 +81,9 @@ def bare_pod(manifest: dict[str, Any]) -> dict[str, Any]:
     spec = manifest["spec"]
     containers = {container["name"]: container for container in spec["containers"]}
     build_container = containers[names.BUILD] | {"command": ["sh", "-c", "sleep 3600"]}
-    registry = containers[names.CACHE_REGISTRY] | {"command": ["sh", "-c", SERVE]}
     kept = [
         container | {"volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in BARE_VOLUMES]}
-        for container in (build_container, registry)
+        for container in (build_container, _without_pulse(containers[names.CACHE_REGISTRY]))
     ]
     labels = {names.TENANT_LABEL: manifest["metadata"]["labels"][names.TENANT_LABEL]}
     return {
@@ -99,6 +97,17 @@ def bare_pod(manifest: dict[str, Any]) -> dict[str, Any]:
             "terminationGracePeriodSeconds": 0,
         },
     }
+
+
+def _without_pulse(registry: dict[str, Any]) -> dict[str, Any]:
+    """The cache registry, but not ended together with a job."""
+    variables = [
+        {"name": "LAYER_CACHE", "value": json.dumps(json.loads(one["value"]) | {"pulse": ""})}
+        if one["name"] == "LAYER_CACHE"
+        else one
+        for one in registry["env"]
+    ]
+    return registry | {"env": variables}
 
 
 def flags(manifest: dict[str, Any]) -> list[str]:

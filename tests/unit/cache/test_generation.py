@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from executor.cache.generation import generation, prefix
+from executor.cache.generation import folder, generation
 
 FORTNIGHT = 14 * 24 * 3600
 NOW = 1_800_000_000.5
@@ -52,14 +52,13 @@ def test_the_number_is_the_same_in_every_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "path"),
-    [("layer-cache", "layer-cache/a/7"), ("/x/y/", "x/y/a/7"), ("", "a/7"), ("/", "a/7")],
+    ("base", "path"), [("layer-cache", "layer-cache/a"), ("/x/y/", "x/y/a"), ("", "a"), ("/", "a")]
 )
-def test_the_prefix_has_no_slash_at_its_ends(base: str, path: str) -> None:
-    assert prefix(base, "a", 7) == path
+def test_the_folder_has_no_slash_at_its_ends(base: str, path: str) -> None:
+    assert folder(base, "a") == path
 
 
-def test_no_tenants_prefix_begins_another_ones() -> None:
-    tenants = ["a", "ab", "a-b", "a1", "1", "11", "tenant", "tenant-a", "tenant-a-1"]
-    paths = [prefix("layer-cache", tenant, number) + "/" for tenant in tenants for number in (1, 11, 111)]
+def test_no_tenants_folder_begins_another_ones() -> None:
+    tenants = ["a", "ab", "a-b", "a1", "1", "11", "tenant", "tenant-a", "tenant-a-1", "protected"]
+    paths = [folder("layer-cache", tenant) + "/" for tenant in tenants]
     assert not [pair for pair in itertools.permutations(paths, 2) if pair[1].startswith(pair[0])]

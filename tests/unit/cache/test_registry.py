@@ -1,53 +1,110 @@
-"""The cache registry listens inside the pod only, below the tenant's prefix, and never poisons a cache."""
+"""The cache registry listens inside the pod only, below the tenant's prefix, and reads what the driver writes."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from executor.cache import registry
+from executor.cache.use import Use
+from testbed import packages
 from tests.support.tenants import CACHE, tenant
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODULE = Path(__file__).parents[3] / "cache-registry"
+USE = Use(mode="read-write", prefix="cache/a")
+GO = packages.present_go()
 
 
-def configured(**table: Any) -> dict[str, Any]:
-    configuration: dict[str, Any] = json.loads(registry.configuration(tenant(cache=CACHE | table).cache, "cache/a/7"))
+def configured(use: Use = USE, ca: str = "", **table: Any) -> dict[str, Any]:
+    cache = tenant(cache=CACHE | table).cache
+    text = registry.configuration(cache, use, tenant="a", ca=ca, pulse="/driver/pulse", idle=915)
+    configuration: dict[str, Any] = json.loads(text)
     return configuration
 
 
 def test_it_listens_on_loopback_only_at_the_tenants_port() -> None:
-    assert configured(port=5999)["http"]["addr"] == "127.0.0.1:5999"
+    assert configured(port=5999)["listen"] == "127.0.0.1:5999"
 
 
 def test_it_stores_below_the_prefix_in_the_tenants_bucket() -> None:
-    s3 = configured(region="eu-central-1")["storage"]["s3"]
-    assert (s3["bucket"], s3["region"], s3["rootdirectory"]) == ("layers", "eu-central-1", "/cache/a/7")
+    given = configured(region="eu-central-1")
+    assert (given["bucket"], given["region"], given["prefix"]) == ("layers", "eu-central-1", "cache/a")
 
 
 def test_aws_needs_no_endpoint_and_other_servers_get_theirs() -> None:
-    assert "regionendpoint" not in configured()["storage"]["s3"]
-    s3 = configured(endpoint="http://10.0.0.1:7070", path_style=True)["storage"]["s3"]
-    assert (s3["regionendpoint"], s3["forcepathstyle"]) == ("http://10.0.0.1:7070", True)
+    assert configured()["endpoint"] == ""
+    given = configured(endpoint="http://10.0.0.1:7070", path_style=True, ca="PEM")
+    assert (given["endpoint"], given["path_style"], given["ca"]) == ("http://10.0.0.1:7070", True, "PEM")
 
 
-def test_no_key_stands_in_it() -> None:
-    assert not {"accesskey", "secretkey"} & set(configured()["storage"]["s3"])
+def test_it_is_told_when_it_may_only_read() -> None:
+    assert configured()["read_only"] is False
+    assert configured(Use(mode="read-only", prefix="p"))["read_only"] is True
 
 
-def test_layers_come_through_it_and_not_from_s3_itself() -> None:
-    assert configured()["storage"]["redirect"] == {"disable": True}
+def test_kaniko_is_pointed_at_it_and_keeps_layers_as_long_as_they_are_found() -> None:
+    cache = tenant(cache=CACHE | {"port": 5999, "generation": "48h"}).cache
+    flags = {"--cache=true", "--cache-repo=127.0.0.1:5999/layers", "--cache-copy-layers=true", "--cache-ttl=345600s"}
+    assert set(registry.kaniko_flags(cache, USE)) == flags
+    assert set(registry.kaniko_flags(cache, Use(mode="read-only", prefix="p"))) == {*flags, "--no-push-cache=true"}
 
 
-def test_it_keeps_no_descriptor_cache_and_walks_no_uploads_of_other_pods() -> None:
-    storage = configured()["storage"]
-    assert "cache" not in storage
-    assert storage["maintenance"]["uploadpurging"] == {"enabled": False}
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program itself."""
+    if GO is None:
+        pytest.skip("Go is not installed")
+    path = tmp_path_factory.mktemp("program") / "cache-registry"
+    _go("build", "-o", str(path), ".")
+    return path
 
 
-def test_kaniko_is_pointed_at_it_and_keeps_layers_as_long_as_a_generation_lasts() -> None:
-    flags = registry.kaniko_flags(tenant(cache=CACHE | {"port": 5999, "generation": "48h"}).cache)
-    assert set(flags) == {
-        "--cache=true",
-        "--cache-repo=127.0.0.1:5999/layers",
-        "--cache-copy-layers=true",
-        "--cache-ttl=48h",
+def _go(*words: str) -> None:
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
+    done = subprocess.run(
+        (str(GO), *words), cwd=MODULE, env=environment, capture_output=True, text=True, timeout=540, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def running(program: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The program with the configuration of a pod, in this machine's own folders."""
+    (tmp_path / "pulse").mkdir()
+    configuration = configured(port=5999) | {
+        "listen": "127.0.0.1:0",
+        "spool": str(tmp_path),
+        "pulse": str(tmp_path / "pulse"),
     }
+    process = subprocess.Popen(
+        [program], env={"LAYER_CACHE": json.dumps(configuration)}, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_the_program_takes_what_the_driver_writes_and_ends_when_it_is_told(running: subprocess.Popen[str]) -> None:
+    assert running.stdout is not None
+    said = json.loads(running.stdout.readline())
+    assert (said["msg"], said["bucket"], said["prefix"]) == ("serving", "layers", "cache/a")
+    running.terminate()
+    until("its end", lambda: running.poll() is not None)
+    assert running.returncode == 0
+
+
+def test_the_programs_own_tests_pass(program: Path) -> None:
+    assert program.exists()
+    _go("vet", ".")
+    _go("test", ".")

@@ -234,9 +234,9 @@ class TestCache:
         assert cache.asked == []
         assert kaniko.stderr == ""
 
-    def test_the_bound_is_fifteen_seconds_where_nobody_says_otherwise(self) -> None:
+    def test_the_bound_is_four_seconds_where_nobody_says_otherwise(self) -> None:
         text = (files("executor.pod") / "shell" / "executor").read_text()
-        assert "cache_seconds=${KANIKO_DRIVER_CACHE_SECONDS:-15}" in text
+        assert "cache_seconds=${KANIKO_DRIVER_CACHE_SECONDS:-4}" in text
 
 
 class TestLogins:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from executor.cache.use import Use
 from executor.pod.manifest import PodRequest, render
 from executor.settings.units import Bytes
 from tests.support import kubelet
@@ -20,7 +21,7 @@ REQUEST = PodRequest(
     project_id=3,
     annotations={"job.runner.gitlab.com/name": "build $(HOME) it"},
     build_image="registry.example.com/kaniko:v1.24.0-debug",
-    cache_prefix="layer-cache/tenant-a/1489",
+    cache=Use(mode="read-write", prefix="layer-cache/tenant-a"),
     deadline=4800,
     delete_after=1_800_006_000,
 )
@@ -219,7 +220,7 @@ class TestMounts:
 
     def test_the_cache_registry_sees_neither_programs_nor_scripts_nor_sources(self) -> None:
         seen = mounts(containers(POD)["cache-registry"])
-        assert set(seen) == {"/tmp", "/driver/pulse"}  # noqa: S108 - a path in the container
+        assert set(seen) == {"/spool", "/driver/pulse"}
         assert seen["/driver/pulse"]["readOnly"] is True
 
     def test_nothing_is_mounted_where_kaniko_works(self) -> None:
@@ -239,7 +240,7 @@ class TestImages:
             "tools": "docker.io/library/busybox:1.37-musl",
             "build": "registry.example.com/kaniko:v1.24.0-debug",
             "helper": "registry.example.com/helper:v19.4.0",
-            "cache-registry": "docker.io/library/registry:3",
+            "cache-registry": "registry.example.com/cache-registry:1",
         }
 
     @pytest.mark.parametrize(
@@ -261,14 +262,13 @@ class TestCommands:
         for name, source in (("supervisor", "supervisor"), ("executor", "executor"), ("logins.awk", "logins.awk")):
             assert installed[name] == (shell / source).read_text()
         assert kubelet.command(containers(POD)["tools"])[3] == (shell / "install").read_text()
-        assert kubelet.command(containers(POD)["cache-registry"])[2] == (shell / "cache-registry").read_text()
 
     def test_dollar_signs_of_settings_arrive_as_written(self) -> None:
         flags = ["--build-arg=A=$(KANIKO_DRIVER_CONTAINER)", "--label=a=$$b", "--x=$"]
         cache = CACHE | {"prefix": "a$(HOME)$$b"}
         manifest = render(
             tenant(kaniko={"flags": flags, "locked_flags": flags[::-1]}, cache=cache),
-            PodRequest(**{**vars(REQUEST), "cache_prefix": "a$(HOME)$$b/tenant-a/1"}),
+            PodRequest(**{**vars(REQUEST), "cache": Use(mode="read-write", prefix="a$(HOME)$$b/tenant-a")}),
         )
         command = kubelet.command(containers(manifest)["tools"])
         assert command[command.index("flags.default") + 1].endswith("\n".join([*flags, ""]))
@@ -276,7 +276,7 @@ class TestCommands:
         variables = kubelet.environment(
             containers(manifest)["cache-registry"], {"AWS_ACCESS_KEY_ID": "i", "AWS_SECRET_ACCESS_KEY": "k"}
         )
-        assert json.loads(variables["LAYER_CACHE"])["storage"]["s3"]["rootdirectory"] == "/a$(HOME)$$b/tenant-a/1"
+        assert json.loads(variables["LAYER_CACHE"])["prefix"] == "a$(HOME)$$b/tenant-a"
 
     def test_flags_of_the_driver_come_before_those_of_the_operator(self) -> None:
         command = kubelet.command(containers(pod(kaniko={"flags": ["--verbosity=debug"]}))["tools"])

@@ -51,7 +51,3 @@ def test_the_install_command_carries_every_program_with_its_text() -> None:
 def test_no_word_of_a_command_is_longer_than_the_kernel_takes() -> None:
     # Linux MAX_ARG_STRLEN: 32 pages of 4 KiB.
     assert all(len(word.encode()) < 128 * 1024 for word in programs.install_command({}))
-
-
-def test_the_cache_registry_outlives_the_helper_by_the_idle_time_and_some_touches_of_its_pulse() -> None:
-    assert programs.cache_registry_process(900)[-1] == "915"

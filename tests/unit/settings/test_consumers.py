@@ -41,8 +41,12 @@ USED_BY = {
     "timeouts.stop_grace": "stages/config.py",
     "timeouts.connection": "stages/config.py",
     "timeouts.after_job": "stages/config.py",
-    "cache.prefix": "stages/config.py",
-    "cache.generation": "stages/config.py",
+    "cache.mode": "cache/use.py",
+    "cache.unprotected": "cache/use.py",
+    "cache.protected_apart": "cache/use.py",
+    "cache.prefix": "cache/use.py",
+    "cache.ca_file": "stages/config.py",
+    "cache.read_only_secret": "pod/manifest.py",
     "registry.logins_file": "stages/config.py",
     "debug.keep_failed": "stages/config.py",
     "debug.keep_failed_most": "stages/config.py",
@@ -98,7 +102,6 @@ def rendered(entry: Entry, value: Any) -> dict[str, Any]:
 
 OTHER = {
     "cluster.namespace": "other",
-    "cache.mode": "off",
     "cache.secret": "other",
     "kaniko.locked_flags": ["--other"],
     "pod.security.seccomp_profile": "localhost/other",

@@ -67,7 +67,7 @@ def test_the_name_of_a_tenant_is_its_files_and_not_a_setting() -> None:
         ("[cache]\nport = true", "cache.port: True must be a whole number"),
         ("[cache]\npath_style = 1", "cache.path_style: 1 must be true or false"),
         ("[cache]\npath_style = 'yes'", "cache.path_style: 'yes' must be true or false"),
-        ("[cache]\nmode = 'readwrite'", "cache.mode: 'readwrite' is not one of 'read-write', 'off'"),
+        ("[cache]\nmode = 'readwrite'", "cache.mode: 'readwrite' is not one of 'read-write', 'read-only', 'off'"),
         ("[images]\nallowed = 'a/*'", "images.allowed: 'a/*' must be a list in brackets"),
         ("[images]\nallowed = [1]", "images.allowed[0]: 1 must be text in quotes"),
         ("[volumes]\nbuilds = 10", "volumes.builds: 10 must be text in quotes, such as '2Gi'"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from executor import __version__
+from executor.cache.generation import generation
 from executor.errors import CredentialsInvalid, JobRefused, SettingsInvalid
 from executor.job import Job, Limits
 from executor.runner.response import JobResponse, RegistryLogin, Service, Variable
@@ -108,11 +109,45 @@ def test_gitlabs_own_annotations_say_of_which_job_the_pod_is(resolver: Resolver)
     assert annotations["project.runner.gitlab.com/path"] == "group/project"
 
 
-def test_a_job_gets_its_tenants_cache_of_this_generation(resolver: Resolver) -> None:
-    job = resolver.resolve(cache=CACHE | {"prefix": "p"})
-    (registry,) = [one for one in job.manifest["spec"]["containers"] if one["name"] == "cache-registry"]
-    configuration = json.loads({one["name"]: one.get("value") for one in registry["env"]}["LAYER_CACHE"])
-    assert configuration["storage"]["s3"]["rootdirectory"] == "/p/tenant-a/1489"
+def registry_of(job: Job) -> dict[str, Any]:
+    containers: list[dict[str, Any]] = job.manifest["spec"]["containers"]
+    (registry,) = [one for one in containers if one["name"] == "cache-registry"]
+    return registry
+
+
+def configured_cache(job: Job) -> dict[str, Any]:
+    variables = {one["name"]: one.get("value") for one in registry_of(job)["env"]}
+    configuration: dict[str, Any] = json.loads(variables["LAYER_CACHE"])
+    return configuration
+
+
+def test_a_job_gets_its_tenants_cache(resolver: Resolver, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("PEM of the authority")
+    configuration = configured_cache(
+        resolver.resolve(cache=CACHE | {"prefix": "p", "ca_file": str(tmp_path / "ca.pem")})
+    )
+    assert configuration["prefix"] == "p/tenant-a/protected"
+    assert configuration["ca"] == "PEM of the authority"
+    # The registry's own clock does the rest, as tests of the program show.
+    length, ahead = configuration["generation_seconds"], configuration["stagger_seconds"]
+    assert (NOW + ahead) // length == generation("tenant-a", NOW, length)
+
+
+def test_a_job_that_may_only_read_gets_the_keys_for_reading(resolver: Resolver) -> None:
+    cache = CACHE | {"unprotected": "read-only", "read_only_secret": "reader"}
+    branch = resolver.resolve(replace(RESPONSE, protected=False), cache=cache)
+    assert configured_cache(branch)["read_only"] is True
+    for job, secret in ((branch, "reader"), (resolver.resolve(cache=cache), CACHE["secret"])):
+        references = [one["valueFrom"] for one in registry_of(job)["env"] if "valueFrom" in one]
+        assert {one["secretKeyRef"]["name"] for one in references} == {secret}
+
+
+def test_a_job_that_wants_no_cache_gets_none_and_one_from_a_fork_is_told(resolver: Resolver) -> None:
+    off = replace(RESPONSE, variables=(Variable(key="KANIKO_DRIVER_CACHE", value="off"),))
+    names = [one["name"] for one in resolver.resolve(off).manifest["spec"]["containers"]]
+    assert "cache-registry" not in names
+    fork = replace(RESPONSE, variables=(Variable(key="CI_MERGE_REQUEST_SOURCE_PROJECT_ID", value="99"),))
+    assert "the layer cache is read-only for this job" in " ".join(resolver.resolve(fork).notes)
 
 
 def test_an_image_that_was_replaced_is_noted(resolver: Resolver) -> None:
@@ -221,7 +256,7 @@ def test_logins_that_cannot_be_used_are_told_without_their_content(resolver: Res
         resolver.logins.unlink()
     else:
         resolver.logins.write_bytes(content)
-    with pytest.raises(SettingsInvalid, match="registry logins") as refused:
+    with pytest.raises(SettingsInvalid, match=r"registry logins|cannot be read") as refused:
         resolver.resolve()
     assert "s3cret" not in str(refused.value)
     assert "registry.logins_file" in refused.value.remedy

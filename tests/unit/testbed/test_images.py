@@ -28,7 +28,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(layout, "PROGRAM_PATH", str(tmp_path))
     monkeypatch.setattr(layout, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(images, "CERTIFICATES", tmp_path / "certificates")
-    for program in (programs.KANIKO, programs.REGISTRY, programs.RUNNER_HELPER):
+    for program in (programs.KANIKO, programs.CACHE_REGISTRY, programs.RUNNER_HELPER):
         program.path.parent.mkdir(parents=True)
         program.path.write_text(program.name)
     HELPER.artifact.path.parent.mkdir(parents=True)
@@ -70,11 +70,10 @@ def test_the_helper_has_no_gitlab_runner_as_the_official_one(tmp_path: Path) -> 
     assert set(entries) == {"usr", "usr/bin", "usr/bin/gitlab-runner-helper", "usr/bin/gitlab-runner-build"}
 
 
-def test_the_registry_starts_as_the_official_one(tmp_path: Path) -> None:
-    config, entries = unpacked(named("registry"), tmp_path)
-    assert config["Entrypoint"] == ["registry"]
-    assert config["Cmd"] == ["serve", "/etc/distribution/config.yml"]
-    assert {"bin/registry", "bin/sh", "etc/distribution/config.yml"} <= set(entries)
+def test_the_cache_registry_has_no_shell_and_is_nobody(tmp_path: Path) -> None:
+    config, entries = unpacked(named("cache-registry"), tmp_path)
+    assert (config["Entrypoint"], config["User"]) == (["/cache-registry"], "65534:65534")
+    assert set(entries) == {"cache-registry", "etc", "etc/ssl", "etc/ssl/certs", "etc/ssl/certs/ca-certificates.crt"}
 
 
 def test_base_images_are_named_for_the_registry_of_the_bed() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from executor.cache import registry
+from executor.cache.use import Use
 from executor.pod import names
 from executor.pod.manifest import PodRequest, render
 from executor.settings.load import load
@@ -211,7 +212,7 @@ def manifest(settings: Path) -> dict[str, Any]:
         project_id=1,
         annotations={},
         build_image=layout.KANIKO_IMAGE,
-        cache_prefix="p",
+        cache=Use(mode="read-write", prefix="p"),
         deadline=60,
         delete_after=60,
     )
@@ -238,5 +239,5 @@ def test_kaniko_alone_gets_every_flag_that_the_driver_adds(manifest: dict[str, A
     added = build.flags(manifest)
     assert "--compressed-caching=false" in added
     cache = load(str(settings), ground.TENANT.name).tenant.cache
-    assert set(registry.kaniko_flags(cache)) <= set(added)
+    assert set(registry.kaniko_flags(cache, Use(mode="read-write", prefix="p"))) <= set(added)
     assert all(flag.startswith("--") for flag in added)
