@@ -29,6 +29,7 @@ _PLURALS = {
     "LimitRange": "limitranges",
     "Namespace": "namespaces",
     "NetworkPolicy": "networkpolicies",
+    "Node": "nodes",
     "Pod": "pods",
     "PriorityClass": "priorityclasses",
     "ResourceQuota": "resourcequotas",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from executor import __version__
+from executor.operate.doctor import doctor
 from executor.operate.exec import exec_
 from executor.operate.gc import gc
 from executor.operate.logs import logs
@@ -77,6 +78,7 @@ cli.add_command(gc)
 cli.add_command(logs)
 cli.add_command(tune)
 cli.add_command(usage)
+cli.add_command(doctor)
 cli.add_command(validate)
 cli.add_command(metrics)
 cli.add_command(reference)

@@ -123,6 +123,11 @@ class Runner:
         return self._folder / "runner.log"
 
     @property
+    def config_file(self) -> Path:
+        """Its config.toml."""
+        return self._folder / "config.toml"
+
+    @property
     def pid(self) -> int:
         """The runner's process.
 
@@ -145,7 +150,7 @@ class Runner:
     def start(self) -> None:
         """Write config.toml and start the runner in the network namespace of this process."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        config = self._folder / "config.toml"
+        config = self.config_file
         config.touch(mode=0o600)
         config.write_text(self._configuration)
         command = (*WITH_PARENT, self._program, "run", "--config", config, "--working-directory", self._folder)

@@ -1,0 +1,1 @@
+"""The checks of `doctor`: each module looks at one side of the way that a job takes, and changes nothing there."""

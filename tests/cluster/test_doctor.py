@@ -1,0 +1,110 @@
+"""doctor on a real cluster: what is right is called right, what is wrong is found before a job finds it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testbed import api, ci, layout, programs, tenants
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TENANT = layout.TENANTS[0]
+COORDINATOR = f"http://{layout.HOST_ADDRESS}:{layout.COORDINATOR_PORT}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """A copy of the bed's settings, to be changed."""
+    shutil.copytree(layout.DRIVER, tmp_path / "settings", ignore=shutil.ignore_patterns("*.jsonl*"))
+    return tmp_path / "settings"
+
+
+def changed(settings: Path, *changes: tuple[str, str]) -> None:
+    path = settings / "tenants" / f"{TENANT.name}.toml"
+    text = path.read_text()
+    for old, new in changes:
+        assert re.search(old, text, re.MULTILINE), old
+        text = re.sub(old, new, text, count=1, flags=re.MULTILINE)
+    path.write_text(text)
+
+
+def doctor(settings: Path, *options: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    """Call it for tenant-a; returns the exit code, and check -> findings."""
+    command = [str(tenants.COMMAND), "doctor", TENANT.name, "--settings", str(settings), "--output", "json"]
+    command += ["--silence", "2", "--runner-program", str(programs.RUNNER.path)]
+    command += ["--kubeconfig", str(layout.ADMIN_KUBECONFIG), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.stdout, done.stderr
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in json.loads(done.stdout)["findings"]:
+        found.setdefault(one["check"], []).append(one)
+    return done.returncode, found
+
+
+def test_a_tenant_that_jobs_run_in_is_called_ready(gitlab: ci.Ci, settings: Path) -> None:
+    config = gitlab.runner.config_file
+    changed(settings, (r"^\[network\]", f'[gitlab]\nurl = "{gitlab.coordinator.url}"\n\n[network]'))
+    code, found = doctor(
+        settings, "--runner-config", str(config), "--reach", f"http://{layout.REGISTRY}/", "--reach", "https://no.such/"
+    )
+    verdicts = {check: {one["verdict"] for one in findings} for check, findings in found.items()}
+    good = {
+        *("settings", "cluster", "clock", "login", "rights", "too-many-rights", "objects", "images"),
+        *("runner-version", "operator-log", "trial-pod", "kaniko", "exec-timeout", "gitlab", "layer-cache"),
+    }
+    assert {check: verdicts.get(check) for check in good} == {check: {"good"} for check in good}
+    assert [one["verdict"] for one in found["reach"]] == ["good", "problem"]
+    assert "cannot look up the name" in found["reach"][1]["what"]
+    # Two cores have room for few of twenty jobs.
+    assert re.search(r"20 jobs need .* CPU, .*; node1 has \d\S* CPU, .*: \d+ fit \(cpu\)", found["nodes"][0]["what"])
+    # No network policy is enforced in the bed unless a test does it.
+    assert verdicts["api-server-closed"] == {"warning"}
+    assert code == 1
+    assert [one["check"] for ones in found.values() for one in ones if one["verdict"] == "problem"] == ["reach"]
+    assert not ci.all_job_pods() or all(pod["metadata"].get("deletionTimestamp") for pod in ci.all_job_pods())
+
+
+def test_what_is_wrong_is_found_with_what_to_do(settings: Path) -> None:
+    changed(
+        settings,
+        (r"^labels = .*$", 'labels = { tenant = ["nobody"] }'),
+        (r"^kaniko = .*$", 'kaniko = "bed.local/none:1"'),
+        (r"^bucket = .*$", 'bucket = "none"'),
+    )
+    code, found = doctor(settings, "--wait", "20")
+    assert code == 1
+    (nodes,) = found["nodes"]
+    assert (nodes["verdict"], nodes["what"]) == ("problem", "no node has the tenant's labels: tenant=nobody")
+    assert nodes["commands"] == ["kubectl label node NODE tenant=nobody"]
+    (objects,) = found["objects"]
+    assert objects["verdict"] == "warning"
+    assert f"kaniko-driver tenant apply {TENANT.name}" in objects["commands"]
+    # The cluster's own fence refuses pods that are not as the tenant was applied.
+    (trial,) = found["trial-pod"]
+    assert trial["verdict"] == "problem"
+    assert "ValidatingAdmissionPolicy" in trial["what"]
+
+
+def test_a_missing_right_is_found_as_the_identity_that_lacks_it(settings: Path) -> None:
+    role = api.get("Role", "kaniko-driver", TENANT.name)
+    assert role is not None
+    path = api.path_of("Role", "kaniko-driver", TENANT.name)
+    less = [rule for rule in role["rules"] if "pods/exec" not in rule["resources"]]
+    try:
+        api.request("PUT", path, role | {"rules": less})
+        code, found = doctor(settings)
+    finally:
+        current = api.get("Role", "kaniko-driver", TENANT.name)
+        assert current is not None
+        api.request("PUT", path, current | {"rules": role["rules"]})
+    assert code == 1
+    (rights,) = found["rights"]
+    assert rights["what"] == (f"the driver lacks: get pods/exec in {TENANT.name}, create pods/exec in {TENANT.name}")
+    assert {one["verdict"] for one in found["exec"]} == {"problem"}

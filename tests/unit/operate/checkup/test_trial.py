@@ -1,0 +1,80 @@
+"""What git's words from inside a pod mean. The words are those of git with OpenSSL and with GnuTLS."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor.operate.checkup.trial import judged, judged_closed, judged_story
+
+ADDRESS = "https://gitlab.example.com:8443/x"
+ACCESS = f"fatal: unable to access '{ADDRESS}': "
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"fatal: repository '{ADDRESS}' not found\ncode=128",
+        "remote: HTTP Basic: Access denied\nfatal: Authentication failed\ncode=128",
+        "fatal: could not read Username for 'https://x': terminal prompts disabled\ncode=128",
+        f"{ACCESS}The requested URL returned error: 403\ncode=128",
+        f"{ACCESS}error:0A00010B:SSL routines::wrong version number\ncode=128",
+        f"{ACCESS}gnutls_handshake() failed: An unexpected TLS packet was received.\ncode=128",
+        "1234\tHEAD\ncode=0",
+    ],
+)
+def test_whatever_answers_is_reached(said: str) -> None:
+    found = judged("gitlab", ADDRESS, said)
+    assert (found.verdict, found.what) == ("good", "a pod of this tenant reaches gitlab.example.com:8443")
+    assert judged_closed("api-server-closed", ADDRESS, "the API server", said).verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("", "does not answer"),
+        (f"{ACCESS}Could not resolve host: gitlab.example.com\ncode=128", "cannot look up the name"),
+        (f"{ACCESS}Failed to connect to gitlab.example.com port 443 after 3 ms: Couldn't connect\ncode=128", "reach"),
+        (f"{ACCESS}Connection timed out\ncode=128", "cannot reach"),
+        (f"{ACCESS}Recv failure: Connection reset by peer\ncode=128", "cannot reach"),
+    ],
+)
+def test_what_does_not_answer_is_not_reached_and_the_setting_is_named(said: str, words: str) -> None:
+    found = judged("gitlab", ADDRESS, said)
+    assert (found.verdict, words in found.what) == ("problem", True)
+    assert "[network]" in found.remedy
+    assert judged_closed("metadata-closed", ADDRESS, "the metadata", said).verdict == "good"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"{ACCESS}SSL certificate problem: unable to get local issuer certificate\ncode=128",
+        f"{ACCESS}server certificate verification failed. CAfile: none CRLfile: none\ncode=128",
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_told_as_such(said: str) -> None:
+    found = judged("registry", ADDRESS, said)
+    assert (found.verdict, "does not trust" in found.what) == ("problem", True)
+    # Something is there, and a hostile build need not check certificates.
+    assert judged_closed("api-server-closed", ADDRESS, "the API server", said).verdict == "warning"
+
+
+def test_words_of_strangers_cannot_drive_a_terminal() -> None:
+    assert "\x1b" not in judged("gitlab", ADDRESS, f"{ACCESS}Connection refused \x1b]0;x\x07\ncode=128").what
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "words"),
+    [
+        ("0 1 0 0 0 0 0 0 1 12 0 0", "good", "S3 behind it (layers)"),
+        ("0 1 0 0 0 0 0 0 1 9000 0 1", "problem", "cannot be reached"),
+        ("0 1 0 0 0 0 0 0 1 9 0 3", "problem", "refuses the tenant's keys"),
+        ("0 1 0 0 0 0 0 0 1 9 0 7", "problem", "no such bucket"),
+        ("0 0 0 0 0 0 0 0 0 0 0 99", "problem", "does not answer"),
+        ("wget: can't connect to remote host (127.0.0.1): Connection refused", "problem", "does not answer"),
+        ("", "problem", "no words"),
+    ],
+)
+def test_the_cache_registry_tells_whether_s3_answers(said: str, verdict: str, words: str) -> None:
+    found = judged_story(said, "layers")
+    assert (found.verdict, words in found.what) == (verdict, True)
