@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Why the cache was not used, or not for everything. The numbers are part of the protocol: executor/cache/story.py has
+// Why the cache was not used, or not for everything. The numbers are part of the protocol: executor/stages/story.py has
 // the words.
 type Reason int64
 

@@ -13,7 +13,7 @@ from enum import Enum
 from executor.categories import Category
 from executor.errors import ClusterRefused, ClusterUnreachable, PodLost, ScriptLost
 from executor.pod import programs
-from executor.pod.control import Beat, ControlLines, Exited, Failed, Started, Used
+from executor.pod.control import Beat, CacheStory, ControlLines, Exited, Failed, Missed, Started, Used
 from executor.values import dataclass
 
 TYPE_CHECKING = False
@@ -119,6 +119,10 @@ class Script:
         self._exit: Exited | None = None
         self.used: Used | None = None
         """What it used, once it has ended; None where it was not measured."""
+        self.cache: CacheStory | None = None
+        """What became of the layer cache; None where it was not used."""
+        self.missed = ""
+        """The first instruction that was not in the cache; the author's text."""
         self._heard = time.monotonic()
         self._answering_since: float | None = None
         """Since when the API server has answered all the time, while no connection to the pod worked."""
@@ -277,6 +281,10 @@ class Script:
                     self._exit = control
                 case Used():
                     self.used = control
+                case CacheStory():
+                    self.cache = control
+                case Missed(text=text):
+                    self.missed = text
                 case Failed(word="cut"):
                     raise ClusterUnreachable("The script did not arrive whole.", why="supervisor: cut")
                 case Failed(word=word):

@@ -202,9 +202,11 @@ def _tell_what_it_used(
     if not script.order.measured:
         return
     # Imported here: of a job's scripts only the author's are measured.
+    from executor.stages.story import tell
     from executor.stages.summary import summarize
 
-    found = summarize(script.used, ended, job.limits, seconds=seconds)
+    cache = tell(script.cache, script.missed)
+    found = summarize(script.used, ended, job.limits, seconds=seconds, cache=cache)
     if found is None:
         return
     journal.info("resources used", seconds=round(seconds, 1), **found.figures)

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from executor.job import Limits
     from executor.pod.control import Exited, Used
+    from executor.stages.story import CacheWords
 
 _NEAR = 0.9
 """From this part of a limit on it is near."""
@@ -31,7 +32,9 @@ class Summary:
     """Bytes, milliseconds, counts; by stable names, as the operator's commands read them."""
 
 
-def summarize(used: Used | None, ended: Exited | None, limits: Limits, *, seconds: float) -> Summary | None:
+def summarize(
+    used: Used | None, ended: Exited | None, limits: Limits, *, seconds: float, cache: CacheWords | None = None
+) -> Summary | None:
     """Put together what is known; None when that is nothing.
 
     Args:
@@ -39,6 +42,7 @@ def summarize(used: Used | None, ended: Exited | None, limits: Limits, *, second
         ended: how the script ended; None when its container died under it.
         limits: of the build container.
         seconds: how long the script took, as seen from here.
+        cache: what the cache registry says.
     """
     figures = _figures(used, ended, limits, seconds)
     parts, details = [], []
@@ -48,6 +52,7 @@ def summarize(used: Used | None, ended: Exited | None, limits: Limits, *, second
         _disk(figures, limits),
         _builds(figures, limits),
         _layers(figures),
+        ("", cache.detail if cache else ""),
     ):
         parts += [part] if part else []
         details += [detail] if detail else []
@@ -56,8 +61,8 @@ def summarize(used: Used | None, ended: Exited | None, limits: Limits, *, second
     return Summary(
         line="used " + ", ".join(parts),
         details=tuple(details),
-        warnings=tuple(_warnings(figures, limits)),
-        figures=figures,
+        warnings=(*_warnings(figures, limits), *(cache.warnings if cache else ())),
+        figures=figures | (cache.figures if cache else {}),
     )
 
 

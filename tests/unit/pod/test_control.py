@@ -7,9 +7,23 @@ from itertools import pairwise
 
 import pytest
 
-from executor.pod.control import Beat, Control, ControlLines, Exited, Failed, Started, Used
+from executor.pod.control import Beat, CacheStory, Control, ControlLines, Exited, Failed, Missed, Started, Used
 
 EXITED = Exited(code=37, size=123456, peak=1048576, oom_kills=2, full=True)
+STORY = CacheStory(
+    hits=1,
+    misses=2,
+    lost=3,
+    corrupt=4,
+    read=5,
+    written=6,
+    dropped=7,
+    full=8,
+    requests=9,
+    waited=10,
+    saved=11,
+    reason=0,
+)
 GOOD: tuple[tuple[bytes, Control], ...] = (
     (b"kd1 started", Started()),
     (b"kd1 beat", Beat()),
@@ -17,6 +31,9 @@ GOOD: tuple[tuple[bytes, Control], ...] = (
     (b"kd1 exit 0 0 0 0 0", Exited(code=0, size=0, peak=0, oom_kills=0, full=False)),
     (b"kd1 used 1 2 3 4 5 6", Used(cpu=1, programs=2, disk=3, builds=4, hits=5, misses=6)),
     (b"kd1 used - - - - - -", Used(cpu=None, programs=None, disk=None, builds=None, hits=None, misses=None)),
+    (b"kd1 cache 1 2 3 4 5 6 7 8 9 10 11 0", STORY),
+    (b"kd1 missed " + b"RUN make".hex().encode(), Missed("RUN make")),
+    (b"kd1 missed ff", Missed("\N{REPLACEMENT CHARACTER}")),
     *((b"kd1 error " + word, Failed(word.decode())) for word in (b"cut", b"full", b"unknown", b"lost", b"verb")),
 )
 BAD = (
@@ -47,6 +64,15 @@ BAD = (
     b"kd1 used 1 2 3 4 5 -6",
     b"kd1 used 1 2 3 4 5 9999999999999999",
     b"kd1 used 1 2 3 4 5 --",
+    b"kd1 cache 1 2 3 4 5 6 7 8 9 10 11",
+    b"kd1 cache 1 2 3 4 5 6 7 8 9 10 11 -",
+    b"kd1 cache 1 2 3 4 5 6 7 8 9 10 11 99999999999999",
+    b"kd1 missed",
+    b"kd1 missed ",
+    b"kd1 missed 1",
+    b"kd1 missed zz",
+    b"kd1 missed 41 42",
+    b"kd1 missed " + b"41" * 81,
     b"\xff\xfe\x00",
     b"kd1 exit 0 0 0 0 0\x00",
     b"/bin/sh: can't create /driver/stages/x: No space left on device",

@@ -5,16 +5,20 @@ The containers of these tests have no control groups of their own, so files of a
 
 from __future__ import annotations
 
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
 from executor.pod import programs
-from executor.pod.control import ControlLines, Exited, Started, Used
+from executor.pod.control import CacheStory, ControlLines, Exited, Missed, Started, Used
 from tests.support.pods import SUPERVISOR, run_script, start_script
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.container import Container, Exec
@@ -29,6 +33,33 @@ COLOURED = (
     "\x1b[36mINFO\x1b[0m[0002] Using caching version of cmd: RUN apk add gcc\n"
     "\x1b[36mINFO\x1b[0m[0002] Using caching version of cmd: COPY . .\n"
 )
+
+
+class CacheRegistry:
+    """A cache registry that answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"1 2 3 4 5 6 7 8 9 10 11 12\n" if self.path == "/driver/story" else b"")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v2/"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,)).start()
+
+    def close(self) -> None:
+        """End it."""
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def control_groups(pod: Pod, name: str = "build") -> Path:
@@ -128,6 +159,41 @@ def test_hits_and_misses_are_counted_by_kanikos_own_lines(pod: Pod) -> None:
     kaniko_that_prints(pod, COLOURED)
     found = measured(pod.start(), KANIKO)
     assert (found.hits, found.misses) == (2, 1)
+
+
+@pytest.fixture
+def registry() -> Iterator[CacheRegistry]:
+    running = CacheRegistry()
+    yield running
+    running.close()
+
+
+def test_the_story_of_the_cache_and_the_first_miss_are_told_before_the_end(pod: Pod, registry: CacheRegistry) -> None:
+    kaniko_that_prints(pod, COLOURED)
+    build = pod.start(environment={"KANIKO_DRIVER_CACHE_URL": registry.url})
+    told = ControlLines().feed(run_script(build, "s", KANIKO, measured=True).err)
+    (story,) = [control for control in told if isinstance(control, CacheStory)]
+    assert (story.hits, story.reason) == (1, 12)
+    assert [control.text for control in told if isinstance(control, Missed)] == ["RUN make"]
+    assert isinstance(told[-1], Exited)
+    assert registry.asked[-1] == "/driver/story"
+
+
+def test_a_cache_that_is_not_used_is_not_asked(pod: Pod, registry: CacheRegistry) -> None:
+    kaniko_that_prints(pod, COLOURED)
+    build = pod.start(environment={"KANIKO_DRIVER_CACHE_URL": registry.url})
+    assert b"kd1 cache" not in run_script(build, "s", "true\n", measured=True).err
+    assert registry.asked == []
+
+
+def test_a_cache_that_does_not_answer_spoils_nothing(pod: Pod) -> None:
+    kaniko_that_prints(pod, COLOURED)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v2/"
+        build = pod.start(environment={"KANIKO_DRIVER_CACHE_URL": url, "KANIKO_DRIVER_CACHE_SECONDS": "1"})
+        done = run_script(build, "s", KANIKO + "exit 3\n", measured=True)
+    assert b"kd1 cache" not in done.err
+    assert b"kd1 exit 3 " in done.err
 
 
 def test_a_build_without_a_cache_has_neither(pod: Pod) -> None:
