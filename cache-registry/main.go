@@ -59,7 +59,7 @@ func serve(log *Log) error {
 	server := &http.Server{Handler: newRegistry(cache, budget).routes(repository), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	log.Say("serving", "address", settings.Listen, "bucket", settings.Bucket, "prefix", settings.Prefix)
+	log.Say("serving", "address", listener.Addr().String(), "bucket", settings.Bucket, "prefix", settings.Prefix)
 	go func() {
 		awaitEnd(ctx, settings)
 		served <- nil

@@ -48,23 +48,25 @@ def schedule(seed: int, count: int, *, longest: int) -> Iterator[Fault]:
 
 
 class FaultProxy:
-    """Listens on 127.0.0.1 until it is closed; use it as a context manager.
+    """Listens on an address of this machine until it is closed; use it as a context manager.
 
     Each connection meets the next fault of `faults`, further ones after each that it outlives, and none when there
     are no more. Beside that, `lifetime` ends
-    connections that have lasted so many seconds, and `idle` those on which nothing passed for so long.
+    connections that have lasted so many seconds, and `idle` those on which nothing passed for so long. While `silent`
+    is set nothing passes at all, and nobody is told.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, listen: str = "127.0.0.1") -> None:
         self._target = (host, port)
         self._faults: Iterator[Fault] = iter(())
         self.lifetime = float("inf")
         self.idle = float("inf")
+        self.silent = False
         self.met: Counter[str] = Counter()
         """How often what happened so far."""
         self.connections = 0
         # Made here and not in the thread, so that the port is known at once.
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server((listen, 0))
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
@@ -211,6 +213,8 @@ class _Passage:
                     return
 
     async def _send(self, end: asyncio.StreamWriter, data: bytes) -> None:
+        while self._proxy.silent:  # noqa: ASYNC110 - set by another thread, where no event of ours can wait
+            await asyncio.sleep(_LOOK_SECONDS)
         self._heard = asyncio.get_running_loop().time()
         end.write(data)
         await end.drain()
