@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -143,3 +144,18 @@ def test_s3_that_falls_silent_costs_a_bounded_time_once(tmp_path: Path) -> None:
         assert (story.dropped, story.reason) == (10, 2)
         assert 1500 < story.waited < 10_000
         proxy.silent = False
+
+
+def test_a_host_that_drops_every_packet_costs_a_bounded_time_once(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        # Its queue is full now, and the kernel drops what comes after.
+        stack.enter_context(socket.create_connection(listener.getsockname()))
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        pod = stack.enter_context(cache_registry(tmp_path, TENANT, endpoint=endpoint, patience_seconds=2))
+        began = time.monotonic()
+        for number in range(10):
+            assert pod.layer(f"missing-{number}") is None
+            pod.push(f"missing-{number}", LAYER[number:])
+        assert time.monotonic() - began < 15
+        assert pod.story().reason == 2

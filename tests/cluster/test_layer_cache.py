@@ -1,0 +1,208 @@
+"""Builds whose layer cache fails are cold, right, and say why in one line; those that may only read never write."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import ci, kaniko_log, layer_cache, layout, s3, tenants
+from testbed.faults import FaultProxy
+from testbed.gitserver import commit
+from testbed.joblog import plain
+from testbed.jobs import JobSpec
+from testbed.pki import write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from testbed.coordinator_job import JobResult, SubmittedJob
+
+TENANT, OTHER = layout.TENANTS
+PROJECT = "group/layers"
+DOCKERFILE = f"""\
+FROM {layout.REGISTRY}/library/busybox:1
+RUN head -c 300000 /dev/urandom > /first
+COPY data /data
+RUN head -c 300000 /dev/urandom > /second
+"""
+CACHEABLE = kaniko_log.cacheable(DOCKERFILE)
+REFUSED = f"http://{layout.HOST_ADDRESS}:59999"
+"""Nobody listens there."""
+
+
+@dataclass
+class Project:
+    """A project with a small build, and the settings of its tenant, which each test may change."""
+
+    gitlab: ci.Ci
+    settings: Path
+    files: Path
+
+    def configure(self, **cache: str) -> None:
+        """Lay keys over the tenant's `[cache]`; TOML values."""
+        text = tenants.settings(TENANT)
+        head, mark, table = text.partition("[cache]\n")
+        kept = [line for line in table.splitlines() if line.partition(" = ")[0] not in cache]
+        added = [f"{key} = {value}" for key, value in cache.items()]
+        path = self.settings / "tenants" / f"{TENANT.name}.toml"
+        write_private(path, "\n".join([head + mark.strip(), *kept, *added, ""]))
+
+    def starts(self, dockerfile: str = DOCKERFILE, *, protected: bool = True) -> SubmittedJob:
+        """Commit a Dockerfile and start its build."""
+        (self.files / "Dockerfile").write_text(dockerfile)
+        commit(self.gitlab.coordinator.repository(PROJECT), self.files)
+        spec = ci.in_project(JobSpec(TENANT.name, script=(ci.KANIKO,)), PROJECT)
+        return self.gitlab.coordinator.submit(replace(spec, protected=protected))
+
+    def build(self, dockerfile: str = DOCKERFILE, *, protected: bool = True) -> str:
+        """Build; returns the log of a job that must succeed."""
+        return log_of(self.starts(dockerfile, protected=protected).wait())
+
+
+def log_of(result: JobResult) -> str:
+    log = plain(result.trace)
+    assert result.state == "success", log
+    return log
+
+
+@pytest.fixture(scope="module")
+def gitlab_of_the_tenant(_bed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ci.Ci, Path]]:
+    folder = tmp_path_factory.mktemp("layer-cache")
+    settings = folder / "settings"
+    write_private(settings / "driver.toml", f'version = 1\n[log]\nfile = "{folder}/driver.jsonl"\n')
+    write_private(settings / "tenants" / f"{TENANT.name}.toml", tenants.settings(TENANT))
+    with ci.at_work(folder / "ci", tenants=[TENANT], settings=settings) as running:
+        yield running, settings
+        running.runner.check()
+
+
+@pytest.fixture
+def project(gitlab_of_the_tenant: tuple[ci.Ci, Path], tmp_path: Path) -> Iterator[Project]:
+    """The project, and an empty cache."""
+    gitlab, settings = gitlab_of_the_tenant
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "data").write_text("some data\n")
+    found = Project(gitlab, settings, files)
+    found.configure()
+    layer_cache.empty(TENANT)
+    yield found
+    layer_cache.empty(TENANT)
+
+
+def test_s3_that_never_answers_costs_seconds_once(project: Project) -> None:
+    began = time.monotonic()
+    usual = project.build()
+    middle = time.monotonic()
+    with FaultProxy(layout.HOST_ADDRESS, layout.S3_PORT, listen=layout.HOST_ADDRESS) as proxy:
+        proxy.silent = True
+        project.configure(endpoint=f'"http://{layout.HOST_ADDRESS}:{proxy.port}"')
+        log = project.build()
+        proxy.silent = False
+    added = (time.monotonic() - middle) - (middle - began)
+    assert "built without the layer cache: S3 was too slow or did not answer" in log
+    assert kaniko_log.hits(log) == 0
+    assert "too slow" not in usual
+    # 15 s are the promise; both builds have other work of the machine around them.
+    assert added < 25
+
+
+def test_s3_that_falls_silent_in_the_middle_of_a_build_costs_neither_hits_nor_the_build(project: Project) -> None:
+    project.build()
+    waits = DOCKERFILE + "RUN echo half-way && sleep 2 && head -c 100000 /dev/urandom > /third\nRUN true > /fourth\n"
+    with FaultProxy(layout.HOST_ADDRESS, layout.S3_PORT, listen=layout.HOST_ADDRESS) as proxy:
+        project.configure(endpoint=f'"http://{layout.HOST_ADDRESS}:{proxy.port}"', patience='"2s"')
+        job = project.starts(waits)
+        # From here on the look-ups are over; the layers that were found are yet to be pushed with the image.
+        job.wait_for("half-way\n")
+        proxy.silent = True
+        log = log_of(job.wait())
+        proxy.silent = False
+    assert kaniko_log.hits(log) == CACHEABLE
+    assert "nothing new was stored in the layer cache: S3 was too slow or did not answer" in log
+
+
+@pytest.mark.parametrize(
+    ("cache", "words"),
+    [
+        ({"endpoint": f'"{REFUSED}"'}, "S3 could not be reached"),
+        ({"bucket": f'"{OTHER.cache_bucket}"'}, "S3 refused the keys"),
+        ({"bucket": '"no-such-bucket"'}, "there is no such bucket"),
+    ],
+    ids=["down", "forbidden", "no bucket"],
+)
+def test_a_cache_that_fails_is_told_in_one_line(project: Project, cache: dict[str, str], words: str) -> None:
+    project.configure(**cache)
+    log = project.build()
+    (line,) = [line for line in log.splitlines() if "layer cache: S3" in line or "layer cache: there" in line]
+    assert f"built without the layer cache: {words}" in line
+    assert "Error uploading layer to cache" not in log
+
+
+def test_a_bucket_that_takes_no_more_is_still_read(project: Project) -> None:
+    project.build()
+    client = s3.client()
+    keys = s3.credentials(TENANT.name)
+    policy = s3.policy(keys.access_key, TENANT.cache_bucket)
+    refusal = {
+        "Effect": "Deny",
+        "Principal": {"AWS": [keys.access_key]},
+        "Action": ["s3:PutObject"],
+        "Resource": f"arn:aws:s3:::{TENANT.cache_bucket}/*",
+    }
+    client.put_bucket_policy(Bucket=TENANT.cache_bucket, Policy=_json(policy, refusal))
+    try:
+        log = project.build(DOCKERFILE + "RUN head -c 100000 /dev/urandom > /third\n")
+    finally:
+        client.put_bucket_policy(Bucket=TENANT.cache_bucket, Policy=_json(policy))
+    assert kaniko_log.hits(log) == CACHEABLE
+    assert "nothing new was stored in the layer cache" in log
+
+
+def _json(policy: dict[str, list[object]], *more: object) -> str:
+    return json.dumps({**policy, "Statement": [*policy["Statement"], *more]})
+
+
+def test_layers_that_were_lost_or_damaged_are_built_anew_and_found_the_next_time(project: Project) -> None:
+    project.build()
+    client = s3.client()
+    blobs = [key for key in layer_cache.objects(TENANT) if "/blobs/" in key]
+    assert len(blobs) == 2
+    client.delete_object(Bucket=TENANT.cache_bucket, Key=blobs[0])
+    client.put_object(Bucket=TENANT.cache_bucket, Key=blobs[1], Body=b"something else")
+    log = project.build()
+    assert kaniko_log.hits(log) == 0
+    assert "cached layer(s) were lost or damaged in S3 and were built anew" in log
+    healed = project.build()
+    assert (kaniko_log.hits(healed), kaniko_log.misses(healed)) == (CACHEABLE, 0)
+    assert "first not found: RUN head -c 300000 /dev/urandom > /first" in log
+
+
+def test_a_branch_reads_the_protected_cache_and_cannot_write_it(project: Project) -> None:
+    project.build()
+    protected = set(layer_cache.objects(TENANT))
+    assert {key.split("/")[2] for key in protected} == {"protected"}
+    log = project.build(DOCKERFILE + "RUN head -c 100000 /dev/urandom > /third\n", protected=False)
+    assert kaniko_log.hits(log) == CACHEABLE
+    assert not {key for key in set(layer_cache.objects(TENANT)) - protected if "/protected/" in key}
+    assert set(layer_cache.objects(TENANT)) > protected
+
+
+def test_a_job_that_may_only_read_cannot_write_by_the_registrys_own_door(project: Project) -> None:
+    """Also where a RUN instruction speaks to the registry itself."""
+    project.build()
+    before = set(layer_cache.objects(TENANT))
+    project.configure(unprotected='"read-only"')
+    door = "http://127.0.0.1:5407/v2/layers"
+    attempt = f"wget -S -O - --post-data=x {door}/blobs/uploads/ 2>&1 | grep '403 Forbidden'"
+    attack = f"RUN {attempt} && echo refused-as-it-should\n"
+    log = project.build(DOCKERFILE + attack, protected=False)
+    assert kaniko_log.hits(log) == CACHEABLE
+    assert "refused-as-it-should\n" in log
+    assert set(layer_cache.objects(TENANT)) == before
+    assert "Error uploading layer to cache" not in log
