@@ -8,16 +8,19 @@ from executor import __version__
 from executor.operate.doctor import doctor
 from executor.operate.exec import exec_
 from executor.operate.gc import gc
+from executor.operate.jobs import jobs
 from executor.operate.logs import logs
 from executor.operate.metrics import metrics
 from executor.operate.migrate import migrate
 from executor.operate.reference import reference
+from executor.operate.render import render
 from executor.operate.settings import settings as settings_command
 from executor.operate.shown import settings_option
 from executor.operate.tenant import tenant
 from executor.operate.tune import tune
 from executor.operate.usage import usage
 from executor.operate.validate import validate
+from executor.operate.version import completion, version
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -80,6 +83,10 @@ cli.add_command(tune)
 cli.add_command(usage)
 cli.add_command(doctor)
 cli.add_command(validate)
+cli.add_command(render)
+cli.add_command(jobs)
+cli.add_command(version)
+cli.add_command(completion)
 cli.add_command(metrics)
 cli.add_command(reference)
 cli.add_command(settings_command)

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import DriverError
-from executor.operate.shown import context_option, failures_in_words, kubeconfig_option, settings_option
+from executor.operate.shown import (
+    complete_tenant,
+    context_option,
+    failures_in_words,
+    kubeconfig_option,
+    settings_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +37,7 @@ _MARKS = {"good": ("+", "green"), "warning": ("!", "yellow"), "problem": ("x", "
 
 
 @click.command()
-@click.argument("tenants", nargs=-1, metavar="[TENANT]...")
+@click.argument("tenants", nargs=-1, metavar="[TENANT]...", shell_complete=complete_tenant)
 @settings_option
 @kubeconfig_option
 @context_option

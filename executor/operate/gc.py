@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import DriverError
-from executor.operate.shown import failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, failures_in_words, settings_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ class _Age(click.ParamType["float"]):
 
 
 @click.command()
-@click.argument("tenants", nargs=-1, metavar="[TENANT]...")
+@click.argument("tenants", nargs=-1, metavar="[TENANT]...", shell_complete=complete_tenant)
 @settings_option
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
 @click.option(

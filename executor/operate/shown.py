@@ -12,10 +12,26 @@ from executor.errors import DriverError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import Console
+
+DEFAULT_SETTINGS = "/etc/kaniko-driver"
+
+
+def complete_tenant(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of a tenant from the settings that the command line names so far."""
+    from executor.settings.load import tenant_names
+
+    try:
+        names = tenant_names(str(context.params.get("settings") or DEFAULT_SETTINGS))
+    except DriverError:
+        return []
+    return [name for name in names if name.startswith(begun)]
+
+
 settings_option = click.option(
     "--settings",
     type=click.Path(),
-    default="/etc/kaniko-driver",
+    default=DEFAULT_SETTINGS,
     show_default=True,
     help="Folder with driver.toml and tenants/.",
 )
@@ -26,6 +42,19 @@ kubeconfig_option = click.option(
     help="Whose rights to use: a kubeconfig of yours. Without it KUBECONFIG, ~/.kube/config, or the pod's own account.",
 )
 context_option = click.option("--context", default="", help="Context of that kubeconfig. Without it the current one.")
+
+
+_WIDE = 200
+"""Columns where nobody looks on: a file or a pipe has no edge at which to cut."""
+
+
+def console() -> Console:
+    """Make what prints tables: as wide as the terminal, or as wide as a table can be."""
+    # Imported here: the help of all commands must not wait for it.
+    from rich.console import Console
+
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=_WIDE)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.operate.shown import failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, failures_in_words, settings_option
 from executor.operate.since import log_option, since_option
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("tenant")
+@click.argument("tenant", shell_complete=complete_tenant)
 @settings_option
 @log_option
 @since_option

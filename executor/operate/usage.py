@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from executor.operate.shown import failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, console, failures_in_words, settings_option
 from executor.operate.since import log_option, since_option
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _BRIEF = ("jobs", "failed", "start, median", "build, median", "memory, most", "l
 
 
 @click.command()
-@click.argument("tenant", required=False, default="")
+@click.argument("tenant", required=False, default="", shell_complete=complete_tenant)
 @settings_option
 @log_option
 @since_option
@@ -90,7 +90,6 @@ def _write_page(path: str, found: list[Totals], groups: dict[str, list[Attempt]]
 
 def _print(found: list[Totals]) -> None:
     # Imported here: it costs a tenth of a second, and scripts want JSON.
-    from rich.console import Console
     from rich.table import Table
 
     from executor.figures import words
@@ -109,12 +108,12 @@ def _print(found: list[Totals]) -> None:
                 table.add_column(name, justify="right")
         for one, row in zip(found, rows, strict=True):
             table.add_row(one.tenant, *(value for name, value in row if name in _BRIEF))
-    console = Console(highlight=False)
-    console.print(table)
+    screen = console()
+    screen.print(table)
     for one in found:
         if one.failures:
             causes = ", ".join(f"{words.category(name)} {count}" for name, count in one.failures.items())
-            console.print(f"{one.tenant} failed: {causes}", markup=False)
+            screen.print(f"{one.tenant} failed: {causes}", markup=False)
 
 
 def _rows(one: Totals) -> list[tuple[str, str]]:

@@ -71,6 +71,11 @@ def stages_command(*, seen: int | None = None) -> list[str]:
     return [*_SUPERVISOR, "stages", *([] if seen is None else [str(seen)])]
 
 
+def look_command() -> list[str]:
+    """Tell the newest script and what the container uses now, in lines that `operate/jobs.py` reads."""
+    return [*_SUPERVISOR, "look"]
+
+
 def shell_command(folder: str) -> list[str]:
     """Start an interactive shell in a folder, or in /builds where it is missing; with the tools last on PATH."""
     busybox, tools = f"{names.TOOLS_FOLDER}/busybox", f"{names.TOOLS_FOLDER}/bin"

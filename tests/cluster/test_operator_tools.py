@@ -1,0 +1,93 @@
+"""What an operator sees of real jobs: while they run, and afterwards in figures."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+from testbed import layout, tenants
+from testbed.wait import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.conftest import Author
+
+TENANT = layout.TENANTS[0]
+MIB = 2**20
+SETTINGS = ("--settings", str(layout.DRIVER))
+
+
+def driver(*words: str) -> str:
+    """Call the driver as an operator; returns what it prints."""
+    command = [str(tenants.COMMAND), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def row_of(ident: int) -> dict[str, Any]:
+    """The line of a job in `jobs`; empty where it has none."""
+    listed = json.loads(driver("jobs", TENANT.name, *SETTINGS, "--output", "json"))
+    assert listed["not_asked"] == []
+    return next((row for row in listed["jobs"] if row["job"] == ident), {})
+
+
+def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author, tmp_path: Path) -> None:
+    began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    job = author.starts(
+        "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null", "echo begun", "while :; do sleep 0.2; done"
+    )
+    job.wait_for("begun")
+    try:
+        row: dict[str, Any] = {}
+
+        def seen() -> bool:
+            row.update(row_of(job.ident))
+            return bool(row.get("disk_bytes"))
+
+        wait_for("the job's figures", seen, 60)
+        assert (row["tenant"], row["project"], row["node"]) == (TENANT.name, author.project, layout.NODES[0].name)
+        assert (row["state"], row["detail"]) == ("running", "step_script") or row["detail"] == "build_script"
+        assert 64 * MIB <= row["disk_bytes"] <= row["disk_limit_bytes"] == 6 * 1024 * MIB
+        assert 0 < row["memory_bytes"] <= row["memory_limit_bytes"] == 3 * 1024 * MIB
+        assert time.time() - 300 < row["began"] <= time.time() + 5
+        table = driver("jobs", *SETTINGS)
+        assert str(job.ident) in table
+        assert row["detail"] in table
+
+        watching = subprocess.Popen(
+            [str(tenants.COMMAND), "jobs", *SETTINGS, "--watch", "--interval", "1", "--output", "json"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert watching.stdout is not None
+            looks = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        finally:
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(30) == 0
+        assert all(job.ident in [one["job"] for one in look["jobs"]] for look in looks)
+    finally:
+        job.cancel()
+    assert job.wait().state == "canceled"
+    # Disk is looked for where a script took a while.
+    done = author.starts("dd if=/dev/zero of=/big bs=1M count=32 2>/dev/null", "sleep 3")
+    assert done.wait().state == "success"
+    wait_for("the end of the job in the list", lambda: not row_of(job.ident), 60)
+
+    report = json.loads(driver("usage", TENANT.name, *SETTINGS, "--since", began, "--output", "json"))
+    (used,) = report["tenants"]
+    assert (used["jobs"], used["succeeded"], used["failures"]) == (2, 1, {"cancelled": 1})
+    assert list(used["node_hours"]) == [layout.NODES[0].name]
+    assert 0 < used["start"]["median"] < 120
+    assert used["peaks"]["disk"]["limit"] == 6 * 1024 * MIB
+    assert used["peaks"]["disk"]["used"] >= 32 * MIB
+    page = tmp_path / "usage.html"
+    driver("usage", TENANT.name, *SETTINGS, "--since", began, "--html", str(page))
+    assert page.read_text().count("<svg") == 6
+    figures = driver("metrics", "write", "-", *SETTINGS, "--state", str(tmp_path / "state.json"))
+    assert f'kaniko_driver_job_failures_total{{category="cancelled",tenant="{TENANT.name}"}}' in figures
