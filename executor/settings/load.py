@@ -227,5 +227,8 @@ def _read_tenant(file: TomlFile) -> Flat:
 
 def _check_version(file: TomlFile, table: dict[str, object]) -> None:
     found = table.pop("version", None)
+    if type(found) is int and found > VERSION:
+        file.complain(("version",), f"version {found} is of a newer kaniko-driver; this one knows {VERSION}")
+        return
     if (type(found) is not int or found != VERSION) and not file.problems:
         file.complain(("version",), f"version = {VERSION} must stand at the top; found {found!r}")

@@ -70,6 +70,7 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
         finally:
             watching.send_signal(signal.SIGINT)
             assert watching.wait(30) == 0
+            watching.communicate()
         assert all(job.ident in [one["job"] for one in look["jobs"]] for look in looks)
     finally:
         job.cancel()

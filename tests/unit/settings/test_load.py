@@ -131,10 +131,15 @@ def test_what_is_required_and_missing_is_named_by_its_whole_path(tmp_path: Path)
         assert f"tenant-a.toml: {path} is not set, and it has no default" in error.why
 
 
-@pytest.mark.parametrize("head", ["", "version = 2\n", "version = '1'\n", "version = true\n"])
+@pytest.mark.parametrize("head", ["", "version = 0\n", "version = '1'\n", "version = true\n"])
 def test_a_file_of_another_version_is_refused(tmp_path: Path, head: str) -> None:
     error = refused(write_settings(tmp_path, tenant=MINIMAL.replace("version = 1\n", head)))
     assert "version = 1 must stand at the top" in error.why
+
+
+def test_a_file_for_a_newer_driver_is_told_as_such(tmp_path: Path) -> None:
+    error = refused(write_settings(tmp_path, tenant=MINIMAL.replace("version = 1\n", "version = 2\n")))
+    assert "version 2 is of a newer kaniko-driver; this one knows 1" in error.why
 
 
 def test_a_syntax_error_is_the_only_complaint_about_its_file(tmp_path: Path) -> None:
