@@ -117,7 +117,9 @@ PASSING = frozenset(
 )
 """What may well be over in a minute or two."""
 ALL = frozenset({category for category, *_ in _TABLE} | {Category.IMAGE_FAILED})
-AUTHORS = frozenset({Category.IMAGE_NOT_FOUND, Category.IMAGE_PLATFORM})
+ANSWERED = frozenset({Category.IMAGE_NOT_FOUND, Category.IMAGE_DENIED, Category.IMAGE_PLATFORM})
+"""The registry's own word, which hardly changes by asking again. An image that the author named is theirs to mend then:
+many registries say "denied" of images that do not exist."""
 """What only somebody who gives another image can mend."""
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.stages.joblog import JobLog
 
+_ANSWER_GRACE = 8.0
+"""Seconds for which a registry's word may change: the kubelet asks again after ten, and that answer counts."""
 _IMAGE_GRACE = 30.0
 """Seconds for which a failing pull may be a registry's hiccup."""
 _OUTAGE_GRACE = 120.0
@@ -233,7 +235,10 @@ class _Waiting:
             self._image_fails_since = None
             return False
         self._image_fails_since = self._image_fails_since or time.monotonic()
-        grace = _OUTAGE_GRACE if found.category in image.PASSING else _IMAGE_GRACE
+        if found.category in image.ANSWERED:
+            grace = _ANSWER_GRACE
+        else:
+            grace = _OUTAGE_GRACE if found.category in image.PASSING else _IMAGE_GRACE
         return time.monotonic() - self._image_fails_since > grace
 
     def _authors(self, found: cause.Diagnosis) -> bool:
@@ -241,7 +246,7 @@ class _Waiting:
         from executor.diagnosis import image
 
         chosen = names.is_service(found.container) or (found.container == names.BUILD and self._job.authors_image)
-        return chosen and (found.category not in image.ALL or found.category in image.AUTHORS)
+        return chosen and (found.category not in image.ALL or found.category in image.ANSWERED)
 
     def timed_out(self, api: Api) -> DriverError:
         """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""

@@ -131,7 +131,7 @@ def refused(job: SubmittedJob) -> tuple[JobResult, str]:
         ("tenant-typo", ("tenant-typo.toml", "memroy_limit", "memory_limit")),
         ("tenant-away", (f"{layout.HOST_ADDRESS}:6444", "operator")),
         ("tenant-expired", ("401", "operator")),
-        (STRICT, ("refused the job pod", "PodSecurity", "A policy", "operator")),
+        (STRICT, ("refused the job pod", "PodSecurity", "Pod Security level forbids it", "operator")),
     ],
 )
 def test_an_operators_mistake_is_a_system_failure_with_words(

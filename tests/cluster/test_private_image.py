@@ -105,3 +105,5 @@ def test_with_a_wrong_login_the_image_is_refused_in_words(coordinator: Coordinat
     assert result.state == "failed"
     assert image in log
     assert "cannot be pulled" in log
+    # The author's to mend, so it is not tried three times.
+    assert result.failure_reason == "script_failure"

@@ -170,12 +170,25 @@ def test_why_it_waits_is_said_once_and_on_change(prepare: Stage, cluster: Cluste
 def test_an_image_that_stays_away_ends_the_wait(
     prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "_IMAGE_GRACE", 0.0)
+    monkeypatch.setattr(stage, "_ANSWER_GRACE", 0.0)
     cluster.states = [pod_state(PULLING), pod_state(PULLING)]
     with pytest.raises(PodNotStarted, match="The image of the build container") as failed:
         prepare.run()
     assert "ErrImagePull: not found" in failed.value.why
     assert cluster.deleted
+
+
+def test_a_registry_that_has_answered_is_asked_once_more(prepare: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    waiting = stage._Waiting(make_job(), prepare.log, since=now[0])
+    waiting.look_at(pod_state(PULLING))
+    now[0] += 2
+    waiting.look_at(pod_state(PULLING))
+    # The kubelet's second try comes after ten seconds.
+    now[0] += 10
+    with pytest.raises(PodNotStarted):
+        waiting.look_at(pod_state(PULLING))
 
 
 def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(
@@ -186,7 +199,7 @@ def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(
     waiting = stage._Waiting(make_job(), prepare.log, since=now[0])
     for state in (PULLING, {"build": RUNNING, "helper": CREATING}, PULLING):
         waiting.look_at(pod_state(state))
-        now[0] += stage._IMAGE_GRACE
+        now[0] += stage._ANSWER_GRACE
     now[0] += 1
     with pytest.raises(PodNotStarted):
         waiting.look_at(pod_state(PULLING))
@@ -443,6 +456,7 @@ class TestServices:
         ("message", "error"),
         [
             ('failed to resolve reference "postgres:16": not found', OwnContainerFailed),
+            ("pull access denied, repository does not exist or may require authorization", OwnContainerFailed),
             ("dial tcp 10.0.0.1:443: connect: connection refused", PodNotStarted),
         ],
     )
@@ -454,7 +468,8 @@ class TestServices:
         message: str,
         error: type[PodNotStarted],
     ) -> None:
-        monkeypatch.setattr(stage, "_IMAGE_GRACE", -1.0)
+        monkeypatch.setattr(stage, "_ANSWER_GRACE", -1.0)
+        monkeypatch.setattr(stage, "_OUTAGE_GRACE", -1.0)
         pulling = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
         cluster.states = [pod_state({}, **service_state(pulling))]
         with pytest.raises(PodNotStarted) as failed:
@@ -473,7 +488,7 @@ class TestServices:
         authors: bool,
         error: type[PodNotStarted],
     ) -> None:
-        monkeypatch.setattr(stage, "_IMAGE_GRACE", -1.0)
+        monkeypatch.setattr(stage, "_ANSWER_GRACE", -1.0)
         cluster.states = [pod_state(PULLING)]
         with pytest.raises(PodNotStarted) as failed:
             prepare.run(authors_image=authors)
