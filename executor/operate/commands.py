@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from executor import __version__
+from executor.operate.cache import cache
 from executor.operate.doctor import doctor
 from executor.operate.exec import exec_
 from executor.operate.gc import gc
@@ -74,6 +75,7 @@ def cleanup() -> None:
     """
 
 
+cli.add_command(cache)
 cli.add_command(tenant)
 cli.add_command(migrate)
 cli.add_command(exec_)

@@ -1,0 +1,67 @@
+"""cache purge: delete a tenant's layer cache, or one generation of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option, progress
+from executor.operate.shown import failures_in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from executor.cache.bucket import Bucket
+    from executor.cache.contents import Place
+
+
+@click.command()
+@click.argument("tenant")
+@click.option("--generation", "number", type=int, default=None, help="Only this one, as `cache usage` numbers them.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@access_options
+@output_option
+def purge(*, tenant: str, number: int | None, yes: bool, settings: str, output: str, **access: Any) -> None:
+    """Delete the layer cache of TENANT. Its next builds are cold.
+
+    Builds that run meanwhile are safe: what they were told to be in the cache they have fetched already. Entries go
+    before the layers that they name, so that no build finds the one without the other.
+
+    \b
+    kaniko-driver cache purge tenant-a --generation 1488
+    kaniko-driver cache purge tenant-a --yes --output json
+
+    Exit codes: 0 done, 1 not or not all of it was deleted, 2 wrong usage.
+    """
+    from executor.cache import contents, generation
+
+    with failures_in_words():
+        asked = cached_tenant(settings, tenant)
+        base = generation.folder(asked.cache.prefix, asked.name)
+        bucket = bucket_of(asked, **access)
+        what = f"generation {number}" if number is not None else "everything"
+        place = f"s3://{bucket.name}/{base}/"
+        if not yes:
+            click.confirm(f"Delete {what} of the layer cache of {tenant} below {place}?", abort=True, err=True)
+        deleted = 0
+        with progress(f"{tenant}: deleted") as advance:
+            for part in (f"/{contents.ENTRIES}/", ""):
+                for count in bucket.delete(_names(bucket, base, number, part)):
+                    deleted += count
+                    advance(count)
+    if output == "json":
+        click.echo(json.dumps({"tenant": tenant, "bucket": bucket.name, "prefix": base, "deleted": deleted}))
+    else:
+        click.echo(f"{deleted:,} objects were deleted below {place}")
+
+
+def _names(bucket: Bucket, base: str, number: int | None, part: str) -> Iterator[str]:
+    from executor.cache import contents
+
+    for one in bucket.objects(f"{base}/"):
+        key: str = one["Key"]
+        place: Place | None = contents.place_of(key[len(base) + 1 :].rpartition("/")[0])
+        if part in key and (number is None or (place is not None and place.generation == number)):
+            yield key
