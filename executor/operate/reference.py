@@ -7,11 +7,13 @@ from importlib import import_module
 import click
 
 PAGES = {
-    "metrics": "executor.figures.metrics",
-    "operator-log": "executor.figures.reference",
-    "settings": "executor.settings.reference",
+    "cli": ("executor.operate.clireference", "reference"),
+    "exit-codes": ("executor.operate.clireference", "exit_codes"),
+    "metrics": ("executor.figures.metrics", "reference"),
+    "operator-log": ("executor.figures.reference", "reference"),
+    "settings": ("executor.settings.reference", "reference"),
 }
-"""Page -> module whose function `reference` returns it."""
+"""Page -> module and function that return it."""
 
 
 @click.command()
@@ -22,5 +24,14 @@ def reference(page: str) -> None:
     The documentation has the same pages; tests keep them fresh.
 
     Example: kaniko-driver reference operator-log
+
+    Exit codes: 0, 2 wrong usage.
     """
-    click.echo(import_module(PAGES[page]).reference(), nl=False)
+    click.echo(made(page), nl=False)
+
+
+def made(page: str) -> str:
+    """Make a page."""
+    module, function = PAGES[page]
+    text: str = getattr(import_module(module), function)()
+    return text
