@@ -1,4 +1,4 @@
-"""The few calls of a job's path, over the standard library's HTTP.
+"""The few calls of a job's path.
 
 The full client costs 0.4 s and 45 MB a process, and a job starts seven processes or more. Every call has connect and
 read time-outs. What may be tried again is tried again, in `_tried` alone; a create looks for its pod before that.
@@ -6,36 +6,39 @@ read time-outs. What may be tried again is tried again, in `_tried` alone; a cre
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from contextlib import contextmanager
 from urllib.parse import quote, urlencode, urlsplit
 
 from executor.cluster import credentials
+from executor.cluster.wire import Wire
 from executor.errors import ClusterRefused, ClusterUnreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from typing import Any, Self, TypeVar
 
+    from executor.cluster.wire import Answer
     from executor.job import Connection
 
-    Answer = TypeVar("Answer")
+    Result = TypeVar("Result")
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
 _WATCH_SLACK_SECONDS = 5
 _PATIENCE_SECONDS = 60
 _LONGEST_WISH_SECONDS = 30.0
+_LONGEST_REFUSAL = 1_000_000
 _TRIES = 5
 _NOT_FOUND = 404
 _CONFLICT = 409
 _GONE = 410
+_BAD_REQUEST = 400
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -70,7 +73,7 @@ class Api:
         self._tries = tries
         self._patience = min(patience, _PATIENCE_SECONDS)
         self._end = 0.0
-        self._reused: http.client.HTTPSConnection | None = None
+        self._reused: Wire | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -199,12 +202,11 @@ class Api:
         path = self._pods(query={"watch": "true", **query, "timeoutSeconds": max(1, int(seconds))})
         response = self._send("GET", path, accept=accept, read_seconds=seconds + _WATCH_SLACK_SECONDS)
         # Its own from now on: other calls while it lasts make another one.
-        connection, self._reused = self._reused, None
+        wire, self._reused = self._connected(), None
         try:
-            yield PodWatch(response, connection, self.connection.server)
+            yield PodWatch(response, wire, self.connection.server)
         finally:
-            if connection is not None:
-                connection.close()
+            wire.close()
 
     # ------------------------------------------------------------ one request
 
@@ -233,9 +235,11 @@ class Api:
         response = self._send(method, path, body=body, accept=accept)
         try:
             answer: dict[str, Any] = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, ValueError) as error:
             self._forget()
             raise _unreachable(self.connection.server, error) from error
+        if response.is_last:
+            self._forget()
         return answer
 
     def _send(
@@ -246,39 +250,38 @@ class Api:
         body: dict[str, Any] | None = None,
         accept: str = "",
         read_seconds: float = 0.0,
-    ) -> http.client.HTTPResponse:
+    ) -> Answer:
         response = self._send_once(method, path, body, accept, read_seconds, renew=False)
         if response.status == _UNAUTHORIZED and self.connection.exec_plugin:
             self._forget()
             response = self._send_once(method, path, body, accept, read_seconds, renew=True)
-        if response.status >= http.HTTPStatus.BAD_REQUEST:
+        if response.status >= _BAD_REQUEST:
             raise self._refusal(response, f"{method} {urlsplit(path).path}")
         return response
 
     def _send_once(
         self, method: str, path: str, body: dict[str, Any] | None, accept: str, read_seconds: float, *, renew: bool
-    ) -> http.client.HTTPResponse:
+    ) -> Answer:
         headers = {
             "Accept": accept or "application/json",
             "User-Agent": "kaniko-driver",
             **credentials.authorization(self.connection, renew=renew),
         }
-        data = None
+        data = b""
         if body is not None:
             headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
             data = json.dumps(body).encode()
         try:
-            connection = self._connected()
-            connection.sock.settimeout(read_seconds or min(_READ_SECONDS, self._left()))
-            connection.request(method, path, body=data, headers=headers)
-            return connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
+            wire = self._connected()
+            wire.wait_at_most(read_seconds or min(_READ_SECONDS, self._left()))
+            return wire.request(method, path, headers.items(), data)
+        except OSError as error:
             self._forget()
             raise _unreachable(self.connection.server, error) from error
 
-    def _connected(self) -> http.client.HTTPSConnection:
+    def _connected(self) -> Wire:
         if self._reused is None:
-            self._reused = open_connection(self.connection, self._context, seconds=min(_CONNECT_SECONDS, self._left()))
+            self._reused = Wire(self.connection, self._context, seconds=min(_CONNECT_SECONDS, self._left()))
         return self._reused
 
     def _forget(self) -> None:
@@ -286,11 +289,11 @@ class Api:
             self._reused.close()
             self._reused = None
 
-    def _refusal(self, response: http.client.HTTPResponse, what: str) -> ClusterRefused:
-        retry_after = response.headers.get("Retry-After", "")
+    def _refusal(self, response: Answer, what: str) -> ClusterRefused:
+        retry_after = response.headers.get("retry-after", "")
         try:
-            status = json.loads(response.read(1_000_000))
-        except (OSError, http.client.HTTPException, ValueError):
+            status = json.loads(response.read(_LONGEST_REFUSAL))
+        except (OSError, ValueError):
             status = {}
         self._forget()
         error = _refused(response.status, status if isinstance(status, dict) else {}, what)
@@ -304,7 +307,7 @@ class Api:
         """Return how many seconds a try may still take; never none, since zero would mean for ever or not at all."""
         return max(0.1, self._end - time.monotonic())
 
-    def _tried(self, call: Callable[[], Answer]) -> Answer:
+    def _tried(self, call: Callable[[], Result]) -> Result:
         self._end = time.monotonic() + self._patience
         try:
             return call()
@@ -332,36 +335,36 @@ class Api:
 class PodWatch:
     """What happens to pods of the namespace, one change after the other."""
 
-    def __init__(
-        self, response: http.client.HTTPResponse, connection: http.client.HTTPSConnection | None, server: str
-    ) -> None:
-        self._response = response
-        self._connection = connection
+    def __init__(self, answer: Answer, wire: Wire, server: str) -> None:
+        self._answer = answer
+        self._wire = wire
         self._server = server
+
+    def fileno(self) -> int:
+        """Return what to wait on beside other files; what `pending` tells of is not seen there."""
+        return self._wire.fileno()
+
+    def pending(self) -> bool:
+        """Tell whether bytes have come that `next` has not looked at."""
+        return self._answer.has_line() or self._wire.pending()
 
     def next(self, seconds: float | None = None) -> tuple[str, dict[str, Any]] | None:
         """Return ADDED, MODIFIED or DELETED with the pod; None at the end of the stream.
 
-        Also None, and the watch is over, when nothing came within `seconds`.
-
         Raises:
+            TimeoutError: nothing whole came within `seconds`; the watch goes on.
             ClusterRefused: the server ended the watch; 410 when it must be begun from another version.
             ClusterUnreachable: the connection broke, or carried something else.
         """
-        if seconds is not None and not self._wait_at_most(seconds):
-            return None
+        if seconds is not None:
+            self._wire.wait_at_most(max(0.001, seconds))
         try:
-            line = self._response.readline()
+            line = self._answer.line()
             return _change(line) if line else None
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if seconds is not None and isinstance(error, TimeoutError):
-                return None
+                raise
             raise _unreachable(self._server, error) from error
-
-    def _wait_at_most(self, seconds: float) -> bool:
-        if self._connection is not None and self._connection.sock is not None and seconds > 0:
-            self._connection.sock.settimeout(seconds)
-        return seconds > 0
 
 
 def _change(line: bytes) -> tuple[str, dict[str, Any]]:
@@ -388,41 +391,6 @@ def _wait_as_told(state: Any) -> float:
 
 def _asked(error: BaseException) -> float:
     return error.retry_after if isinstance(error, _Busy) else 0.0
-
-
-def open_connection(connection: Connection, context: ssl.SSLContext, *, seconds: float) -> http.client.HTTPSConnection:
-    """Open a TLS connection to the API server, through the proxy where there is one, each step within `seconds`."""
-    target = urlsplit(connection.server)
-    host, port = target.hostname or "", target.port or 443
-    via = urlsplit(connection.proxy) if connection.proxy else None
-    first = (host, port) if via is None else (via.hostname or "", via.port or 3128)
-    opened = _Https(*first, context, seconds)
-    opened.server_hostname = connection.tls_server_name or host
-    if via is not None:
-        opened.set_tunnel(host, port, headers=_proxy_authorization(connection.proxy))
-    opened.connect()
-    return opened
-
-
-def _proxy_authorization(proxy: str) -> dict[str, str]:
-    from base64 import b64encode
-
-    login = credentials.proxy_login(proxy)
-    return {"Proxy-Authorization": "Basic " + b64encode(":".join(login).encode()).decode()} if login else {}
-
-
-class _Https(http.client.HTTPSConnection):
-    """HTTPS whose certificate may carry another name than the address (tls-server-name)."""
-
-    server_hostname = ""
-
-    def __init__(self, host: str, port: int, context: ssl.SSLContext, seconds: float) -> None:
-        super().__init__(host, port, timeout=seconds, context=context)
-        self.context = context
-
-    def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = self.context.wrap_socket(self.sock, server_hostname=self.server_hostname)
 
 
 def _unreachable(server: str, error: BaseException) -> ClusterUnreachable:

@@ -7,7 +7,6 @@ else was faster: a pod that goes makes one create and not twenty.
 
 from __future__ import annotations
 
-import random
 import time
 
 from executor.categories import Category
@@ -129,6 +128,9 @@ class Room:
 
     def _await_a_moment(self) -> None:
         """Return when a try may succeed, or when nothing was seen for a while."""
+        # Imported here and below: few jobs ever wait.
+        import random
+
         now = time.monotonic()
         until = min(self._end, now + self._pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
@@ -148,7 +150,13 @@ class Room:
     def _follow(self, watch: PodWatch, until: float) -> float:
         """Return when to try: at the moment that was drawn for a pod that went, unless another pod took its place."""
         free, moment = 0, until
-        while event := watch.next(moment - time.monotonic()):
+        while (left := moment - time.monotonic()) > 0:
+            try:
+                event = watch.next(left)
+            except TimeoutError:
+                break
+            if event is None:
+                break
             kind, pod = event
             self._version = pod["metadata"]["resourceVersion"] or self._version
             if kind == "DELETED":
@@ -164,5 +172,7 @@ class Room:
 
     def _draw(self) -> float:
         """Draw a moment, in seconds from now; whoever has waited for long draws from a shorter span."""
+        import random
+
         patience = min(0.9, (time.monotonic() - self._began) / self._job.schedule_timeout)
         return _RECOUNT + _DRAW * (1 - patience) * random.random()  # noqa: S311 - no secret
