@@ -171,21 +171,16 @@ class Api:
         events: list[dict[str, Any]] = listed.get("items") or []
         return events
 
-    def watch_pod(self, name: str, *, resource_version: str, seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield the pod's new states for at most `seconds`; ends early when the server ends the stream.
+    def watch_pod(self, name: str, *, resource_version: str, seconds: float) -> AbstractContextManager[PodWatch]:
+        """Watch one pod for at most `seconds`; the watch ends early when the server ends the stream.
 
-        A deleted pod is yielded once more, as it last was, with `metadata.deletionTimestamp`.
+        A deleted pod comes once more, as it last was, with `metadata.deletionTimestamp`.
 
         Raises:
             ClusterRefused: 410 when `resource_version` is too old: read the pod again.
         """
         query = {"fieldSelector": f"metadata.name={name}", "resourceVersion": resource_version}
-        with self._watch(query, seconds) as watch:
-            while change := watch.next():
-                kind, pod = change
-                if kind == "DELETED":
-                    pod["metadata"].setdefault("deletionTimestamp", "now")
-                yield pod
+        return self._watch(query, seconds)
 
     def watch_pods(self, *, resource_version: str, seconds: float) -> AbstractContextManager[PodWatch]:
         """Watch all pods of the namespace for at most `seconds`: their metadata only.
@@ -374,6 +369,8 @@ def _change(line: bytes) -> tuple[str, dict[str, Any]]:
     if kind == "ERROR":
         raise _refused(int(pod.get("code", _GONE)), pod, "a watch of pods")
     pod["metadata"].setdefault("resourceVersion", "")
+    if kind == "DELETED":
+        pod["metadata"].setdefault("deletionTimestamp", "now")
     return kind, pod
 
 

@@ -30,7 +30,7 @@ _UNAUTHORIZED = 401
 class ExecStream:
     """A command that runs in a container, for as long as the connection lasts."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a request for an exec consists of
         self,
         connection: Connection,
         context: ssl.SSLContext,
@@ -39,8 +39,9 @@ class ExecStream:
         container: str,
         command: list[str],
         terminal: bool = False,
+        seconds: float = _CONNECT_SECONDS,
     ) -> None:
-        """Start the command; on a `terminal` its stderr is part of its stdout.
+        """Start the command, each step within `seconds`; on a `terminal` its stderr is part of its stdout.
 
         Raises:
             ClusterRefused: 404 no such pod, 403 a right is missing, 400 or 500 the container does not run.
@@ -52,12 +53,12 @@ class ExecStream:
         prefix = urlsplit(connection.server).path
         path = f"{prefix}/api/v1/namespaces/{quote(connection.namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
         try:
-            self._socket = _open(path, connection, context, renew=False)
+            self._socket = _open(path, connection, context, seconds, renew=False)
         except Refused as error:
             if error.status != _UNAUTHORIZED or not connection.exec_plugin:
                 raise _refused(error) from error
             try:
-                self._socket = _open(path, connection, context, renew=True)
+                self._socket = _open(path, connection, context, seconds, renew=True)
             except Refused as again:
                 raise _refused(again) from again
 
@@ -128,10 +129,10 @@ class ExecStream:
         self._socket.close()
 
 
-def _open(path: str, connection: Connection, context: ssl.SSLContext, *, renew: bool) -> WebSocket:
+def _open(path: str, connection: Connection, context: ssl.SSLContext, seconds: float, *, renew: bool) -> WebSocket:
     headers = credentials.authorization(connection, renew=renew).items()
     try:
-        return WebSocket(connection, context, path, headers=headers, protocols=_PROTOCOLS, seconds=_CONNECT_SECONDS)
+        return WebSocket(connection, context, path, headers=headers, protocols=_PROTOCOLS, seconds=seconds)
     except OSError as error:
         raise _broken(error) from error
 

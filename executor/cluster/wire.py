@@ -125,8 +125,8 @@ class Answer:
         return taken
 
     def has_line(self) -> bool:
-        """Tell whether a line is there already."""
-        return b"\n" in self.body
+        """Tell whether a line, or the end of the body, is there already."""
+        return self._whole or b"\n" in self.body
 
     def _more(self) -> None:
         if self._chunked:

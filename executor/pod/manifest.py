@@ -72,7 +72,7 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
 def _plain(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
     """Make the pod that every tenant has."""
     cached = "off" not in {tenant.cache.mode, request.cache.mode}
-    containers = [_tools(tenant, request, cached=cached), _build(tenant, request, cached=cached), _helper(tenant)]
+    containers = [_tools(tenant, request, cached=cached), _helper(tenant), _build(tenant, request, cached=cached)]
     if cached:
         containers.append(_cache_registry(tenant, request))
     services = [_service(tenant, request.name, sidecar) for sidecar in request.services.sidecars]

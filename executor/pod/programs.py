@@ -19,6 +19,10 @@ _FILES = {
 }
 """Name on the tools volume -> package file."""
 
+READY = "kd1-ready"
+_BUILD_RUNS = ".build-runs"
+"""On the volume of the stages, made by the build container's first process."""
+
 PULSE_SECONDS = 15
 """The helper's first process touches the pulse every five seconds; more than that is no accident."""
 
@@ -34,6 +38,13 @@ def first_process(idle_seconds: int) -> list[str]:
     """Make the command of a container's first process: any POSIX shell, until the tools are there."""
     wait = f"while [ ! -e {names.TOOLS_FOLDER}/ready ]; do sleep 0.05 2>/dev/null || sleep 1; done"
     return ["sh", "-c", f"{wait}; exec {' '.join(_SUPERVISOR)} idle {idle_seconds}"]
+
+
+def await_command() -> list[str]:
+    """Print READY as soon as the pod accepts scripts; for the helper, by any POSIX shell; gives up after a while."""
+    here = f"[ -e {names.TOOLS_FOLDER}/ready ] && [ -e {names.STAGES_FOLDER}/{_BUILD_RUNS} ]"
+    wait = "sleep 0.05 2>/dev/null || sleep 1"
+    return ["sh", "-c", f"n=0; until {here}; do [ $((n += 1)) -lt 60 ] || exit 1; {wait}; done; echo {READY}"]
 
 
 def run_command(  # noqa: PLR0913 - the words of the supervisor's own command line

@@ -88,8 +88,9 @@ def _delete_when_it_lands(api: Api, job: Job) -> bool:
     pod = {"metadata": {"resourceVersion": "0"}}
     end = time.monotonic() + _LANDING_SECONDS
     while (left := end - time.monotonic()) > 0:
-        for _ in api.watch_pod(job.pod, resource_version=pod["metadata"]["resourceVersion"], seconds=left):
-            return api.delete_pod(job.pod)
+        with api.watch_pod(job.pod, resource_version=pod["metadata"]["resourceVersion"], seconds=left) as watch:
+            if watch.next():
+                return api.delete_pod(job.pod)
     return False
 
 

@@ -131,32 +131,34 @@ def _open_gate(api: Api, job: Job, pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> dict[str, Any]:
-    while (left := waiting.seconds_left()) > 0:
-        began = time.monotonic()
-        try:
-            for state in _states(api, job, pod, waiting.seconds_to_watch(left)):
-                pod = state
-                if is_ready(pod):
-                    return pod
-                waiting.look_at(pod)
-        except ClusterRefused as refused:
-            if refused.status not in {_GONE, _TOO_MANY} and refused.status < _SERVER_ERROR:
-                raise
-        except ClusterUnreachable:
-            # The next read of the pod tries several times, and fails with words.
-            pass
-        time.sleep(max(0.0, began + _BETWEEN_WATCHES - time.monotonic()))
-        current = api.get_pod(job.pod)
-        if current is None:
-            raise _not_started(cause.of_lost_pod(None, names.BUILD, api.events_of(job.pod)))
-        pod = current
-        waiting.look_into_events(api)
+    with cancel.shielded():
+        # Imported here: it brings the exec stream along, while the node already starts the pod.
+        from executor.stages.probe import Probe
+    with Probe(job) as probe:
+        while (left := waiting.seconds_left()) > 0:
+            began = time.monotonic()
+            try:
+                seconds = waiting.seconds_to_watch(left)
+                version = pod["metadata"]["resourceVersion"]
+                with api.watch_pod(job.pod, resource_version=version, seconds=seconds) as watch:
+                    for state, accepts_scripts in probe.states(watch, pod, seconds):
+                        pod = state
+                        if accepts_scripts or is_ready(pod):
+                            return pod
+                        waiting.look_at(pod)
+            except ClusterRefused as refused:
+                if refused.status not in {_GONE, _TOO_MANY} and refused.status < _SERVER_ERROR:
+                    raise
+            except ClusterUnreachable:
+                # The next read of the pod tries several times, and fails with words.
+                pass
+            time.sleep(max(0.0, began + _BETWEEN_WATCHES - time.monotonic()))
+            current = api.get_pod(job.pod)
+            if current is None:
+                raise _not_started(cause.of_lost_pod(None, names.BUILD, api.events_of(job.pod)))
+            pod = current
+            waiting.look_into_events(api)
     raise waiting.timed_out(api)
-
-
-def _states(api: Api, job: Job, pod: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
-    yield pod
-    yield from api.watch_pod(job.pod, resource_version=pod["metadata"]["resourceVersion"], seconds=seconds)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

@@ -293,7 +293,8 @@ def event(kind: str, **metadata: str) -> dict[str, Any]:
 
 class TestWatching:
     def watch(self, api: Client) -> list[dict[str, Any]]:
-        return list(api.watch_pod("job", resource_version="7", seconds=30))
+        with api.watch_pod("job", resource_version="7", seconds=30) as watch:
+            return [pod for _, pod in iter(watch.next, None)]
 
     def lines(self, *documents: object, end: str = "clean") -> Answer:
         def answer(exchange: Exchange) -> None:
@@ -316,9 +317,10 @@ class TestWatching:
 
         server.answers = [answer]
         versions = []
-        for pod in api.watch_pod("job", resource_version="7", seconds=30):
-            versions.append(pod["metadata"]["resourceVersion"])
-            seen.set()
+        with api.watch_pod("job", resource_version="7", seconds=30) as watch:
+            for _, pod in iter(watch.next, None):
+                versions.append(pod["metadata"]["resourceVersion"])
+                seen.set()
         assert versions == ["8", "9"]
         query = dict(server.exchanges[0].query)
         assert query == {
@@ -351,9 +353,11 @@ class TestWatching:
 
     def test_a_watch_that_breaks_keeps_what_came_and_ends(self, server: ApiServer, api: Client) -> None:
         server.answers = [self.lines(event("ADDED"), end="drop")]
-        states = api.watch_pod("job", resource_version="7", seconds=30)
-        assert next(states)["metadata"]["name"] == "job"
-        assert list(states) == []
+        with api.watch_pod("job", resource_version="7", seconds=30) as watch:
+            change = watch.next()
+            assert change is not None
+            assert change[1]["metadata"]["name"] == "job"
+            assert watch.next() is None
 
     def test_a_watch_that_falls_silent_ends(
         self, server: ApiServer, api: Client, monkeypatch: pytest.MonkeyPatch
@@ -365,16 +369,16 @@ class TestWatching:
             exchange.silence()
 
         server.answers = [answer]
-        with pytest.raises(ClusterUnreachable):
-            list(api.watch_pod("job", resource_version="7", seconds=0.1))
+        with api.watch_pod("job", resource_version="7", seconds=0.1) as watch, pytest.raises(ClusterUnreachable):
+            watch.next()
 
     def test_other_calls_during_a_watch_do_not_disturb_it(self, server: ApiServer, api: Client) -> None:
         server.answers = [self.lines(event("ADDED"), event("MODIFIED")), says({}), says(POD)]
-        states = api.watch_pod("job", resource_version="7", seconds=30)
-        next(states)
-        assert api.delete_pod("job") is True
-        assert api.get_pod("job") == POD
-        assert len(list(states)) == 1
+        with api.watch_pod("job", resource_version="7", seconds=30) as watch:
+            watch.next()
+            assert api.delete_pod("job") is True
+            assert api.get_pod("job") == POD
+            assert len(list(iter(watch.next, None))) == 1
         assert len(server.exchanges) == 3
 
 

@@ -56,19 +56,19 @@ def mounts(container: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 POD = pod()
-EVERY_CONTAINER = pytest.mark.parametrize("name", ["tools", "build", "helper", "cache-registry"])
+EVERY_CONTAINER = pytest.mark.parametrize("name", ["tools", "helper", "build", "cache-registry"])
 
 
 def test_it_is_a_plain_pod_in_the_tenants_namespace_that_json_can_carry() -> None:
     assert (POD["apiVersion"], POD["kind"], POD["metadata"]["namespace"]) == ("v1", "Pod", "tenant-a")
     assert json.loads(json.dumps(POD)) == POD
-    assert list(containers(POD)) == ["tools", "build", "helper", "cache-registry"]
+    assert list(containers(POD)) == ["tools", "helper", "build", "cache-registry"]
     assert "initContainers" not in POD["spec"]
 
 
 def test_a_tenant_without_layer_cache_has_no_cache_registry() -> None:
     cold = pod(cache={"mode": "off"})
-    assert list(containers(cold)) == ["tools", "build", "helper"]
+    assert list(containers(cold)) == ["tools", "helper", "build"]
     assert "KANIKO_DRIVER_CACHE_URL" not in json.dumps(containers(cold)["build"]["env"])
     assert kubelet.command(containers(cold)["tools"])[-4:-2] == ["flags.cache", ""]
 
@@ -166,7 +166,7 @@ class TestSecurity:
         assert context["allowPrivilegeEscalation"] is False
         assert not {"privileged", "procMount", "seLinuxOptions", "seccompProfile"} & set(context)
 
-    @pytest.mark.parametrize("name", ["tools", "build", "helper"])
+    @pytest.mark.parametrize("name", ["tools", "helper", "build"])
     def test_modes_and_owners_are_those_of_one_constant_user(self, name: str) -> None:
         # They are part of Kaniko's cache keys, so another user would make every build cold.
         assert containers(POD)[name]["securityContext"]["runAsUser"] == 0
