@@ -105,6 +105,10 @@ class Job:
     """Port that a service is to listen on before scripts begin -> its image."""
     services_wait: int = 0
     """Seconds to wait for that."""
+    warm: str = ""
+    """Fingerprint of the warm pods that could serve this job; empty where none could."""
+    cold_because: str = ""
+    """Why not, where the tenant has some."""
     authors_image: bool = False
     """The build container's image was chosen by the job's author."""
     notes: tuple[str, ...] = ()

@@ -41,6 +41,12 @@ def of_tenant(cache: Cache, tenant: str) -> Use:
     return Use(mode=cache.mode, prefix=generation.folder(cache.prefix, tenant))
 
 
+def of_protected_ref(cache: Cache, tenant: str) -> Use:
+    """Return what a job of a protected ref may do that asks for nothing less."""
+    folder = generation.folder(cache.prefix, tenant)
+    return Use(mode=cache.mode, prefix=f"{folder}/{generation.PROTECTED}" if cache.protected_apart else folder)
+
+
 def of_job(cache: Cache, tenant: str, response: JobResponse) -> Use:
     """Decide for one job."""
     if cache.mode == "off":

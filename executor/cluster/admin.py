@@ -32,6 +32,7 @@ _PLURALS = {
     "Node": "nodes",
     "Pod": "pods",
     "PriorityClass": "priorityclasses",
+    "ReplicaSet": "replicasets",
     "ResourceQuota": "resourcequotas",
     "Role": "roles",
     "RoleBinding": "rolebindings",

@@ -121,6 +121,21 @@ class Api:
         """Change some fields of a pod by a JSON merge patch (RFC 7386: null removes one), and return the pod."""
         return self._tried(lambda: self._json("PATCH", self._pods(name), body=changes))
 
+    def claim_pod(self, pod: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | None:
+        """Change a pod as it was when it was read; None when somebody has changed or deleted it since.
+
+        Sent once: when it is not known what became of it, the pod counts as somebody else's.
+        """
+        seen = pod["metadata"]
+        changes = changes | {"metadata": {**changes["metadata"], "resourceVersion": seen["resourceVersion"]}}
+        self._end = time.monotonic() + self._patience
+        try:
+            return self._json("PATCH", self._pods(seen["name"]), body=changes)
+        except ClusterRefused as refused:
+            if refused.status not in {_CONFLICT, _NOT_FOUND}:
+                raise
+            return None
+
     def get_pod(self, name: str) -> dict[str, Any] | None:
         """Return the pod, or None when there is none."""
         return self._tried(lambda: self._unless_absent("GET", self._pods(name)))
@@ -163,6 +178,13 @@ class Api:
         path = self._pods(query=query)
         listed = self._tried(lambda: self._json("GET", path, accept=_METADATA_ONLY))
         return [item["metadata"] for item in listed.get("items") or ()], listed.get("metadata") or {}
+
+    def list_whole_pods(self, label_selector: str, *, limit: int) -> list[dict[str, Any]]:
+        """Return the first `limit` pods with these labels, whole."""
+        path = self._pods(query={"labelSelector": label_selector, "limit": limit})
+        listed = self._tried(lambda: self._json("GET", path))
+        pods: list[dict[str, Any]] = listed.get("items") or []
+        return pods
 
     def events_of(self, pod: str) -> list[dict[str, Any]]:
         """Return the newest events of a pod."""

@@ -87,10 +87,19 @@ class Place:
         from executor.cluster.api import Api
 
         with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
-            return api.get_pod(self._pod)
+            return _first_life(api.get_pod(self._pod))
 
     def _events(self) -> list[dict[str, Any]]:
         from executor.cluster.api import Api
 
         with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
             return api.events_of(self._pod)
+
+
+def _first_life(pod: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Let a container that was started again count as ended: what ran in it is gone. Warm pods do that."""
+    for status in ((pod or {}).get("status") or {}).get("containerStatuses") or ():
+        ended = (status.get("lastState") or {}).get("terminated")
+        if status.get("restartCount") and ended:
+            status["state"] = {"terminated": ended}
+    return pod

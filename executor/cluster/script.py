@@ -129,6 +129,7 @@ class Script:
         self._vain = 0.0
         self._tries_for_the_rest = 0
         self._status = ""
+        self._restarted = False
 
     def run(self) -> Exited:
         """Start the script, pass its output on, and return how it ended.
@@ -162,7 +163,8 @@ class Script:
             more = self._around.passed() > had
             self._count_vain_tries(more=more)
             # One that worked is made again at once; the pod is asked for when that fails.
-            worked = more or (self._heard > began and time.monotonic() - began > _WORKED_SECONDS)
+            lasted = self._heard > began and time.monotonic() - began > _WORKED_SECONDS
+            worked = (more or lasted) and not self._restarted
             if not worked and self._look() is Fate.ENDED:
                 return self._read_the_rest()
             if told:
@@ -287,6 +289,10 @@ class Script:
                     self.missed = text
                 case Failed(word="cut"):
                     raise ClusterUnreachable("The script did not arrive whole.", why="supervisor: cut")
+                case Failed(word="restarted"):
+                    # The pod's state tells why, at once or in a moment.
+                    self._restarted = True
+                    raise ClusterUnreachable("The container was started again.", why="supervisor: restarted")
                 case Failed(word=word):
                     raise _lost(_WORDS.get(word, word))
                 case Beat():

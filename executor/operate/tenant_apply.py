@@ -14,6 +14,7 @@ from executor.cluster.admin import Admin, Reference, host_of
 from executor.errors import ClusterRefused, SettingsInvalid
 from executor.operate.tenant_objects import rendered
 from executor.pod.names import TENANT_LABEL
+from executor.pod.names import warm as warm_name
 from executor.settings import network
 from executor.settings.load import load
 from executor.tenancy import changes
@@ -25,7 +26,8 @@ _WOULD_CHANGE = 2
 _LEFT_OUT = "left out"
 _POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
-_STATES = ("created", "changed", "unchanged", _LEFT_OUT)
+_REMOVED = "removed"
+_STATES = ("created", "changed", "unchanged", _REMOVED, _LEFT_OUT)
 _NO_POLICY = (
     "this cluster has no ValidatingAdmissionPolicy (Kubernetes 1.30 and later have) and does not itself refuse pods "
     "that are made with the driver's token and go beyond the tenant's settings. Everything else holds."
@@ -40,7 +42,8 @@ class Step:
 
     manifest: dict[str, Any]
     state: str
-    """`created`, `changed`, `unchanged`, or `left out` where the cluster does not know such objects."""
+    """`created`, `changed`, `unchanged`, `removed` where settings want it no more, or `left out` where the cluster does
+    not know such objects."""
     difference: list[str]
 
     @property
@@ -64,10 +67,10 @@ def apply_tenant(
     admin = Admin(kubeconfig=rights[0], context=rights[1])
     check_namespace(admin, tenant)
     notes = _check_network(admin, tenant)
-    steps = plan(admin, manifests)
+    steps = [*plan(admin, manifests), *outdated(admin, tenant, manifests)]
     for note in [*notes, *_notes(steps)]:
         click.echo(f"Note: {note}", err=True)
-    wanted = [step for step in steps if step.state in {"created", "changed"}]
+    wanted = [step for step in steps if step.state in {"created", "changed", _REMOVED}]
     if output == "text":
         _show(steps, diff=diff)
     if diff or not wanted:
@@ -76,7 +79,10 @@ def apply_tenant(
     if not yes:
         click.confirm(f"Apply these {len(wanted)} changes to {admin.server.url}?", abort=True, err=True)
     for step in wanted:
-        admin.apply(step.manifest)
+        if step.state == _REMOVED:
+            admin.delete(step.reference)
+        else:
+            admin.apply(step.manifest)
         if output == "text":
             click.echo(f"{step.state} {step.reference}")
     _report(steps, output)
@@ -100,6 +106,18 @@ def plan(admin: Admin, manifests: list[dict[str, Any]]) -> list[Step]:
         state = "created" if found is None else "changed" if difference else "unchanged"
         steps.append(Step(manifest=manifest, state=state, difference=difference))
     return steps
+
+
+def outdated(admin: Admin, tenant: Tenant, manifests: list[dict[str, Any]]) -> list[Step]:
+    """Find what keeps warm pods of earlier settings; pods that jobs have claimed are no longer its own."""
+    own = Reference(version="apps/v1", kind="ReplicaSet", namespace=tenant.cluster.namespace)
+    wanted = {one["metadata"]["name"] for one in manifests if one["kind"] == "ReplicaSet"}
+    found = admin.list(own, labels=f"{TENANT_LABEL}={tenant.name}")
+    return [
+        Step(manifest={"apiVersion": own.version, "kind": own.kind} | one, state=_REMOVED, difference=[])
+        for one in found
+        if one["metadata"]["name"] not in wanted and one["metadata"]["name"].startswith(warm_name(""))
+    ]
 
 
 def api_server_of(admin: Admin) -> tuple[set[tuple[str, int]], str]:
@@ -188,7 +206,7 @@ def _show(steps: list[Step], *, diff: bool) -> None:
 
 
 def _future(state: str) -> str:
-    return {"created": "to create ", "changed": "to change "}.get(state, state)
+    return {"created": "to create ", "changed": "to change ", _REMOVED: "to remove "}.get(state, state)
 
 
 def _report(steps: list[Step], output: str) -> None:

@@ -18,7 +18,8 @@ def rendered(folder: str, settings: Settings, *, with_runner: bool) -> list[dict
         SettingsInvalid: a runner inside the cluster cannot work with these settings.
     """
     tenant = settings.tenant
-    own = objects.render(tenant)
+    needs_ca = tenant.capacity.warm_pods and tenant.cache.mode != "off" and tenant.cache.ca_file
+    own = objects.render(tenant, cache_ca=_read(tenant.cache.ca_file) if needs_ca else "")
     if not with_runner:
         return own
     files = runner.Files(

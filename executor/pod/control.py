@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PREFIX = b"kd1 "
 _LONGEST_LINE = 200
-_ERRORS = frozenset({b"cut", b"full", b"unknown", b"lost", b"verb"})
+_ERRORS = frozenset({b"cut", b"full", b"unknown", b"lost", b"restarted", b"verb"})
 _EXIT_DIGITS = (3, 15, 15, 9, 1)
 """Of each number of an exit line, at most."""
 _USED_DIGITS = 15
@@ -34,9 +34,10 @@ class Beat:
 
 @dataclass(frozen=True)
 class Failed:
-    """The supervisor cannot go on: `cut` (script not whole), `full`, `unknown` (no such script), `lost`, `verb`."""
+    """The supervisor cannot go on."""
 
     word: str
+    """`cut` (script not whole), `full`, `unknown` (no such script), `lost`, `restarted` (its container), `verb`."""
 
 
 @dataclass(frozen=True)

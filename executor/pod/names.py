@@ -10,6 +10,10 @@ ATTEMPT_LABEL = "kaniko-driver/attempt"
 PROJECT_LABEL = "kaniko-driver/project"
 KEPT_LABEL = "kaniko-driver/kept"
 """Marks a failed job's pod that is kept for people to look into."""
+WARM_LABEL = "kaniko-driver/warm"
+"""On a pod that waits for a job; its value says what for."""
+WAS_WARM_LABEL = "kaniko-driver/was-warm"
+"""On the pod of a job that began as such a one."""
 DEADLINE_ANNOTATION = "kaniko-driver/delete-after"
 """Unix time after which the pod may be deleted, whatever state it is in."""
 
@@ -45,6 +49,11 @@ def pod_name(job_id: int) -> str:
 def attempt_id() -> str:
     """Make the value of the attempt label."""
     return _random(16)
+
+
+def warm(fingerprint: str) -> str:
+    """Name the ReplicaSet of a tenant's waiting pods: a change of what they can do makes another one."""
+    return f"kaniko-warm-{fingerprint}"
 
 
 def of_cluster(tenant: str) -> str:

@@ -20,7 +20,7 @@ _FILES = {
 """Name on the tools volume -> package file."""
 
 READY = "kd1-ready"
-_BUILD_RUNS = ".build-runs"
+_BUILD_RUNS = ".runs-build"
 """On the volume of the stages, made by the build container's first process."""
 
 PULSE_SECONDS = 15

@@ -20,6 +20,7 @@ from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the 
 from executor.settings.units import Bytes, Cpu, Duration
 
 Jobs = Annotated[int, Range(name="number of jobs", low=1, high=10_000)]
+WarmPods = Annotated[int, Range(name="number of pods", low=0, high=1_000)]
 Spare = Annotated[int, Range(name="number of pods", low=0, high=10_000)]
 # Above it are the classes of Kubernetes' own; k8s.io/kubernetes/pkg/apis/scheduling/types.go.
 Priority = Annotated[int, Range(name="priority", low=0, high=1_000_000_000)]
@@ -37,6 +38,11 @@ class Capacity:
         "Pods beyond these that the quota has room for: those of ended jobs, which take seconds to go away or are kept "
         "for debugging.",
         2,
+    )
+    warm_pods: WarmPods = setting(
+        "Job pods that wait, already started, for jobs that ask for nothing special; `tenant apply` makes them. Each "
+        "takes the requests of a job from the tenant's nodes and quota while it waits. 0: none.",
+        0,
     )
     when_full: Literal["wait", "fail"] = setting(
         "What a job does when the quota has no room: wait as long as timeouts.schedule allows, or fail at once.", "wait"

@@ -103,6 +103,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
     deadline = response.timeout + tenant.timeouts.after_job.seconds
     kept_seconds = tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0
     cache = use.of_job(tenant.cache, tenant.name, response)
+    cache_ca = _text(tenant.cache.ca_file, "cache.ca_file") if cache.mode != "off" else ""
     logins = merged_logins(_text(tenant.registry.logins_file, "registry.logins_file"), response.logins)
     own_secrets = _secrets(pod, response, image, services, logins)
     manifest = render(
@@ -120,13 +121,14 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
                 secret["metadata"]["name"] for secret in own_secrets if ".dockerconfigjson" in secret["data"]
             ),
             cache=cache,
-            cache_ca=_text(tenant.cache.ca_file, "cache.ca_file") if cache.mode != "off" else "",
+            cache_ca=cache_ca,
             # A kept pod must not be ended by its deadline; one that nobody keeps has the others.
             deadline=deadline + kept_seconds,
             delete_after=int(now) + tenant.timeouts.schedule.seconds + deadline + _DELETE_SLACK,
         ),
     )
     secrets.gate(manifest, own_secrets)
+    warm, cold_because = _warmth(settings.tenant, manifest, cache_ca)
     return Job(
         id=response.id,
         tenant=tenant.name,
@@ -150,9 +152,26 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
         secrets=tuple(own_secrets),
         health_ports=services.health_ports,
         services_wait=tenant.services.wait.seconds,
+        warm=warm,
+        cold_because=cold_because,
         authors_image=image.authors,
         notes=(*image.notes, *services.notes, *notes, *cache.notes),
     )
+
+
+def _warmth(tenant: Tenant, manifest: dict[str, Any], cache_ca: str) -> tuple[str, str]:
+    """Return the fingerprint of warm pods that could serve the job, or why none could; neither where there are none."""
+    if not tenant.capacity.warm_pods:
+        return "", ""
+    # Imported here: few tenants have some.
+    from executor.pod import warm
+
+    own = warm.template(manifest)
+    # What `tenant apply` rendered, without the job's wishes.
+    waiting = warm.template(warm.usual(tenant, cache_ca))
+    if differing := warm.differences(own, waiting):
+        return "", f"its pod differs from those that wait in {', '.join(differing)}"
+    return warm.fingerprint_of(own), ""
 
 
 def limits_of(manifest: dict[str, Any]) -> Limits:

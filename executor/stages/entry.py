@@ -5,6 +5,7 @@ Imports are shielded from SIGTERM, since an exception in the middle of one may b
 
 from __future__ import annotations
 
+import functools
 import os
 
 from executor.errors import ContractBroken
@@ -57,7 +58,9 @@ def _prepare(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -
     with cancel.shielded():
         from executor.stages.prepare import prepare
 
-    return prepare(job, journal, log, intent=os.path.join(folder, _CREATING))
+    # Where a warm pod is claimed, the later stages find it in the job file.
+    rewrite = functools.partial(Job.write, path=str(job_file_path(os.environ)))
+    return prepare(job, journal, log, intent=os.path.join(folder, _CREATING), rewrite=rewrite)
 
 
 def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog) -> int:

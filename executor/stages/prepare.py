@@ -27,7 +27,7 @@ from executor.stages.room import Room
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from executor.job import Job
@@ -52,7 +52,7 @@ _SERVER_ERROR = 500
 """From here on an answer does not say whether the pod was made."""
 
 
-def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
+def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str, rewrite: Callable[[Job], None]) -> int:
     """Carry out the stage.
 
     Args:
@@ -60,6 +60,7 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
         journal: operator log.
         log: job log.
         intent: path of a mark that exists while a create may be in flight; `cleanup` looks at it.
+        rewrite: writes the job file anew, for a job that has claimed a pod of another name.
 
     Raises:
         PodRejected: the API server refused the manifest.
@@ -73,25 +74,61 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str) -> int:
         on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
         patience=job.connection_timeout,
     )
+    with api:
+        claimed = _claimed(api, job, journal, log, rewrite) if job.warm or job.cold_because else None
+        if claimed is None:
+            pod = _started(api, job, journal, log, runner, since=started, intent=intent)
+        else:
+            job, pod = claimed
+            with _deleted_on_failure(job, journal):
+                runner.check()
+    seconds = time.monotonic() - started
+    node = pod["spec"].get("nodeName", "")
+    journal.info("pod ready", seconds=round(seconds, 2), node=node, warm=claimed is not None)
+    # Outside of the section: it says the result also where that is folded.
+    waited = "warm " if claimed else ""
+    log.say(f"{waited}pod {job.connection.namespace}/{job.pod} is ready on node {node} after {seconds:.1f} s")
+    return 0
+
+
+def _claimed(
+    api: Api, job: Job, journal: Journal, log: JobLog, rewrite: Callable[[Job], None]
+) -> tuple[Job, dict[str, Any]] | None:
+    """Take a warm pod where one fits, and say in one line where none does; what fails on the way makes a cold start."""
+    because = job.cold_because
+    if job.warm:
+        with cancel.shielded():
+            # Imported here: few tenants have warm pods.
+            from executor.stages.claim import claim
+        try:
+            claimed, because = claim(api, job, journal, rewrite)
+        except (ClusterRefused, ClusterUnreachable) as error:
+            claimed, because = None, error.why or error.what
+        if claimed is not None:
+            return claimed
+    journal.info("no warm pod", reason=because)
+    log.say(f"no warm pod for this job: {because}")
+    return None
+
+
+def _started(  # noqa: PLR0913 - the stage's own surroundings
+    api: Api, job: Job, journal: Journal, log: JobLog, runner: cancel.Runner, *, since: float, intent: str
+) -> dict[str, Any]:
+    """Create the job's own pod, and return it once it accepts scripts."""
     place = f"{job.connection.namespace}/{job.pod}"
-    with api, _deleted_on_failure(job, journal), log.section(sections.name("pod", job.pod), f"starting pod {place}"):
+    with _deleted_on_failure(job, journal), log.section(sections.name("pod", job.pod), f"starting pod {place}"):
         pod = Room(api, job, log, journal, runner).take(lambda: _create(api, job, intent))
         journal.info("pod created")
         if job.secrets:
             pod = _open_gate(api, job, pod)
-        pod = _await_ready(api, job, pod, _Waiting(job, log, since=started))
+        pod = _await_ready(api, job, pod, _Waiting(job, log, since=since))
         runner.check()
         if job.manifest["spec"].get("initContainers"):
             with cancel.shielded():
                 # Imported here: it brings the exec stream along, which few jobs need in this stage.
                 from executor.stages.services import await_services
             await_services(api, job, pod, journal, log)
-    seconds = time.monotonic() - started
-    node = pod["spec"].get("nodeName", "")
-    journal.info("pod ready", seconds=round(seconds, 2), node=node)
-    # Outside of the section: it says the result also where that is folded.
-    log.say(f"pod {place} is ready on node {node} after {seconds:.1f} s")
-    return 0
+    return pod
 
 
 def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ _OTHER_SECRETS = 10
 
 def quota(tenant: Tenant, pod: dict[str, Any]) -> dict[str, Any]:
     """Return the spec of a ResourceQuota with room for the tenant's jobs; `pod` is a usual job pod."""
-    count = tenant.capacity.jobs + tenant.capacity.spare
+    # A warm pod that is claimed is a job from then on, and the next one takes its place at once.
+    count = tenant.capacity.jobs + tenant.capacity.warm_pods + tenant.capacity.spare
     amounts = {
         f"{kind}.{name}": text
         for kind in ("requests", "limits")

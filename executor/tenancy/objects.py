@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from executor.pod import names
+from executor.pod import names, warm
 from executor.tenancy import admission, capacity, network, rights, sample
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io/v1"
 
 
-def render(tenant: Tenant) -> list[dict[str, Any]]:
-    """Return the objects."""
+def render(tenant: Tenant, *, cache_ca: str = "") -> list[dict[str, Any]]:
+    """Return the objects; `cache_ca` is the content of cache.ca_file, for warm pods."""
     usual, largest = sample.usual(tenant), sample.largest(tenant)
     driver, cluster_wide = names.DRIVER_ACCOUNT, names.of_cluster(tenant.name)
     here = Maker(tenant, tenant.cluster.namespace)
@@ -44,6 +44,8 @@ def render(tenant: Tenant) -> list[dict[str, Any]]:
         everywhere.make(
             _ADMISSION, "ValidatingAdmissionPolicyBinding", cluster_wide, spec=admission.binding(tenant, cluster_wide)
         ),
+        # Behind everything that its pods must keep to.
+        *_warm_pods(tenant, here, cache_ca),
     ]
 
 
@@ -60,6 +62,14 @@ class Maker:
         """Make one object."""
         metadata = {"name": name, **self._place, "labels": self._labels | (labels or {})}
         return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
+
+
+def _warm_pods(tenant: Tenant, here: Maker, cache_ca: str) -> list[dict[str, Any]]:
+    if not tenant.capacity.warm_pods:
+        return []
+    template = warm.template(warm.usual(tenant, cache_ca))
+    name = names.warm(warm.fingerprint_of(template))
+    return [here.make("apps/v1", "ReplicaSet", name, spec=warm.replica_set(tenant, template))]
 
 
 def _pod_security() -> dict[str, str]:

@@ -54,6 +54,7 @@ USED_BY = {
     "gitlab.root_namespaces": "settings/load.py",
     "capacity.jobs": "tenancy",
     "capacity.spare": "tenancy",
+    "capacity.warm_pods": "tenancy",
     "capacity.when_full": "stages/config.py",
     "overrides": "pod/overrides.py",
     "network": "settings/network.py",

@@ -107,13 +107,16 @@ class Stage:
         self.output = folder / "log"
         self.descriptor = os.open(self.output, os.O_WRONLY | os.O_CREAT, 0o600)
         self.log = JobLog(self.descriptor)
+        self.rewritten: list[Job] = []
 
     def close(self) -> None:
         os.close(self.descriptor)
 
     def run(self, **changes: Any) -> int:
         job: Job = make_job(self.connection, **changes)
-        return stage.prepare(job, Journal(str(self.journal)), self.log, intent=str(self.intent))
+        return stage.prepare(
+            job, Journal(str(self.journal)), self.log, intent=str(self.intent), rewrite=self.rewritten.append
+        )
 
     @property
     def said(self) -> str:

@@ -1,0 +1,96 @@
+"""Claim a warm pod for a job: one change of its labels, which exactly one of many jobs can make.
+
+The pod's version goes along with the change, so whoever comes second is refused and takes the next one. Without its
+label the ReplicaSet no longer counts the pod and starts another. Nothing is waited for: where no pod fits, the start is
+a cold one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+
+from executor.pod import names
+from executor.stages import cancel
+from executor.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from executor.cluster.api import Api
+    from executor.job import Job
+    from executor.journal import Journal
+
+_LISTED_AT_MOST = 50
+_CLOCK_SLACK = 60
+"""Seconds by which the node's clock, that counts the deadline, may differ from this host's."""
+
+
+def claim(
+    api: Api, job: Job, journal: Journal, rewrite: Callable[[Job], None]
+) -> tuple[tuple[Job, dict[str, Any]] | None, str]:
+    """Return the job with a pod that is its own from now on; or None, and why there was none.
+
+    `rewrite` tells the later stages of the pod; whoever ends before that has left the attempt's label on it, by which
+    `cleanup` finds it.
+
+    Raises:
+        ClusterRefused, ClusterUnreachable: as of other calls.
+    """
+    waiting = api.list_whole_pods(f"{names.TENANT_LABEL}={job.tenant},{names.WARM_LABEL}", limit=_LISTED_AT_MOST)
+    fitting = [pod for pod in waiting if pod["metadata"]["labels"][names.WARM_LABEL] == job.warm]
+    if not fitting:
+        if waiting:
+            journal.warning("warm pods are of other settings", fingerprint=job.warm)
+            return None, (
+                "the pods that wait are of other settings, or of another version of the driver; the operator of this "
+                "runner must run `kaniko-driver tenant apply`"
+            )
+        return None, "no pod waits at this moment"
+    # Many jobs may look at once; each begins elsewhere.
+    start = int.from_bytes(os.urandom(2), "big") % len(fitting)
+    for pod in (*fitting[start:], *fitting[:start]):
+        if _restarted(pod):
+            # It would take no script any more, and wait for ever.
+            api.delete_pod(pod["metadata"]["name"])
+            journal.warning("warm pod deleted, since a container of it had restarted", warm=pod["metadata"]["name"])
+            continue
+        if not _is_ready(pod):
+            continue
+        with cancel.shielded():
+            mine = api.claim_pod(pod, _change(job, pod))
+            if mine is not None:
+                job = replace(job, pod=mine["metadata"]["name"])
+                rewrite(job)
+        if mine is not None:
+            journal.bind(pod=job.pod)
+            return (job, mine), ""
+    return None, "every pod that waits is starting, or was faster claimed by another job"
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions") or ()}
+    return conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+def _restarted(pod: dict[str, Any]) -> bool:
+    statuses = pod["status"].get("containerStatuses") or ()
+    return any(one.get("restartCount") for one in statuses if one["name"] in {names.BUILD, names.HELPER})
+
+
+def _change(job: Job, pod: dict[str, Any]) -> dict[str, Any]:
+    """Make the pod the job's: its labels and annotations, no owner but the job, and its deadline."""
+    wanted = job.manifest
+    # The kubelet counts from the pod's start.
+    waited = max(0, int(time.time() - datetime.fromisoformat(pod["status"]["startTime"]).timestamp()))
+    return {
+        "metadata": {
+            "labels": {**wanted["metadata"]["labels"], names.WARM_LABEL: None, names.WAS_WARM_LABEL: "true"},
+            "annotations": wanted["metadata"]["annotations"],
+            "ownerReferences": None,
+        },
+        "spec": {"activeDeadlineSeconds": waited + wanted["spec"]["activeDeadlineSeconds"] + _CLOCK_SLACK},
+    }

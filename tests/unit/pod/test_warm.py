@@ -1,0 +1,83 @@
+"""A warm pod serves a job whose own pod would be the same, and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from executor.pod import names, warm
+from executor.pod.manifest import render
+from executor.pod.services import Services, Sidecar
+from executor.tenancy import capacity, objects
+from executor.tenancy.sample import usual
+from tests.support.tenants import CACHE, POD_REQUEST, tenant
+
+PREFIX = POD_REQUEST.cache_prefix
+TENANT = tenant(cache=CACHE, capacity={"warm_pods": 3}, pod={"labels": {"team": "a"}})
+WAITING = warm.template(warm.usual(TENANT, PREFIX))
+SERVICE = Sidecar(container="svc-0", image="postgres:16", pull_policy="", entrypoint=(), command=(), variables={})
+
+
+def of_job(settings: Any = TENANT, **changes: Any) -> dict[str, Any]:
+    """The template that a job's own pod comes from."""
+    return warm.template(render(settings, replace(POD_REQUEST, **changes)))
+
+
+def test_a_plain_job_fits_whatever_its_number_and_time_out() -> None:
+    assert warm.differences(of_job(), WAITING) == []
+    other = of_job(
+        job_id=8, project_id=9, name="other", attempt="x", deadline=5, delete_after=6, annotations={"a": "b"}
+    )
+    assert warm.fingerprint_of(other) == warm.fingerprint_of(WAITING)
+
+
+@pytest.mark.parametrize(
+    ("job", "difference"),
+    [
+        (of_job(build_image="registry.example.com/alpine:3"), "image of build"),
+        (of_job(build_pull_policy="always"), "imagePullPolicy of build"),
+        (of_job(services=Services(sidecars=(SERVICE,))), "the container svc-0"),
+        (of_job(pull_secrets=("kaniko-job-7-pull",)), "imagePullSecrets"),
+        (of_job(tenant(cache={"mode": "off"})), "the container cache-registry"),
+        (of_job(tenant(cache=CACHE, resources={"build": {"memory_limit": "8Gi"}})), "resources of build"),
+        (of_job(tenant(cache=CACHE, pod={"service_account": "other"})), "serviceAccountName"),
+        (of_job(cache_prefix="layer-cache/tenant-a/1490"), "env of cache-registry"),
+    ],
+)
+def test_what_a_job_wants_beyond_that_is_named(job: dict[str, Any], difference: str) -> None:
+    assert difference in warm.differences(job, WAITING)
+    assert warm.fingerprint_of(job) != warm.fingerprint_of(WAITING)
+
+
+def test_nothing_in_a_waiting_pod_ends_by_itself_and_nothing_is_a_jobs() -> None:
+    spec, metadata = WAITING["spec"], WAITING["metadata"]
+    assert spec["restartPolicy"] == "Always"
+    assert "activeDeadlineSeconds" not in spec
+    # An ordinary container that ends would be started again for ever.
+    assert [container["name"] for container in spec["initContainers"]] == [names.TOOLS]
+    waits = {"name": "KANIKO_DRIVER_WARM", "value": "yes"}
+    assert [one["name"] for one in spec["containers"] if waits in one["env"]] == [names.HELPER, names.BUILD]
+    assert metadata["labels"] == {
+        names.TENANT_LABEL: "tenant-a",
+        "team": "a",
+        names.WARM_LABEL: warm.fingerprint(spec),
+    }
+    # Nothing to lose yet: a node may be drained.
+    assert metadata["annotations"] == {}
+
+
+def test_the_tenants_objects_have_a_replica_set_only_when_it_wants_warm_pods() -> None:
+    (found,) = [one for one in objects.render(TENANT, cache_prefix=PREFIX) if one["kind"] == "ReplicaSet"]
+    assert found["metadata"]["name"] == f"kaniko-warm-{warm.fingerprint_of(WAITING)}"
+    assert found["spec"]["replicas"] == 3
+    assert found["spec"]["template"] == WAITING
+    labels = found["spec"]["template"]["metadata"]["labels"].items()
+    assert found["spec"]["selector"]["matchLabels"].items() <= labels
+    assert not [one for one in objects.render(tenant(cache=CACHE)) if one["kind"] == "ReplicaSet"]
+
+
+def test_the_quota_has_room_for_jobs_and_waiting_pods() -> None:
+    settings = tenant(capacity={"jobs": 10, "spare": 2, "warm_pods": 3})
+    assert capacity.quota(settings, usual(settings))["hard"]["pods"] == "15"
