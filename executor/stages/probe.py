@@ -36,7 +36,8 @@ class Probe:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._taken: float | None = None
-        self._tries = 0
+        # With services the kubelet's look is waited for: only that tells of those that end again and again.
+        self._tries = len(_MOMENTS) if job.manifest["spec"].get("initContainers") else 0
         self._stream: ExecStream | None = None
         self._heard = b""
 

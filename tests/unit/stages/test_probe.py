@@ -64,13 +64,13 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOMENTS", (0.0, 0.05, 0.1))
 
 
-def states(connection: Connection) -> list[tuple[Any, bool]]:
+def states(connection: Connection, **job: Any) -> list[tuple[Any, bool]]:
     """Follow a pod until it is known to be ready, one way or the other."""
     seen = []
     with (
         Api(connection, patience=10) as api,
         api.watch_pod(POD, resource_version="1", seconds=20) as watch,
-        Probe(make_job(connection)) as probe,
+        Probe(make_job(connection, **job)) as probe,
     ):
         for pod, accepts in probe.states(watch, pod_state(node=""), 20):
             seen.append((pod["metadata"]["resourceVersion"], accepts))
@@ -111,3 +111,11 @@ def test_a_probe_that_says_nothing_does_not_keep_the_watch_from_deciding(
     pod = Pod(server, says_nothing)
     pod.ready_after_tries = 1
     assert states(connection)[-1] == ("3", False)
+
+
+def test_a_pod_with_services_waits_for_the_kubelets_look(server: ApiServer, connection: Connection) -> None:
+    pod = Pod(server)
+    pod.ready_after_tries = -1
+    services = {"metadata": {"name": POD}, "spec": {"initContainers": [{"name": "svc-0"}]}}
+    assert states(connection, manifest=services)[-1] == ("3", False)
+    assert pod.tries == 0
