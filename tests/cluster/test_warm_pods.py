@@ -1,0 +1,163 @@
+"""Jobs of a tenant with warm pods: the pods that wait serve them, once each, and what does not fit starts cold."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from executor.pod.names import ATTEMPT_LABEL, JOB_LABEL, TENANT_LABEL, WARM_LABEL, WAS_WARM_LABEL
+from testbed import api, ci, layout, tenants
+from testbed.gitserver import commit
+from testbed.joblog import plain
+from testbed.jobs import Image, JobSpec
+from testbed.wait import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from testbed.coordinator_job import SubmittedJob
+
+TENANT = layout.TENANTS[0]
+PROJECT = "group/warm"
+COUNT = 2
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A runner whose tenant has two warm pods."""
+
+    running: ci.Ci
+
+    def starts(self, *script: str, image: Image | None = None) -> SubmittedJob:
+        """Start a job that clones a small project."""
+        wanted = image or Image(layout.KANIKO_IMAGE)
+        return self.running.coordinator.submit(
+            ci.in_project(JobSpec(TENANT.name, script=script, image=wanted), PROJECT)
+        )
+
+
+@pytest.fixture(scope="module")
+def settings(_bed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The tenant's objects and settings with warm pods; afterwards as they were."""
+    folder = tmp_path_factory.mktemp("warm")
+    copied = folder / "settings"
+    shutil.copytree(layout.DRIVER, copied, ignore=shutil.ignore_patterns("*.jsonl*"))
+    file = copied / "tenants" / f"{TENANT.name}.toml"
+    text = file.read_text()
+    assert "[capacity]" not in text
+    file.write_text(f"{text}\n[capacity]\nwarm_pods = {COUNT}\n")
+    try:
+        tenants.operate("apply", TENANT.name, "--yes", folder=copied)
+        yield copied
+    finally:
+        said = tenants.operate("apply", TENANT.name, "--yes")
+        assert "removed ReplicaSet kaniko-warm-" in said
+        wait_for("the end of the warm pods", lambda: not waiting(), 60)
+
+
+@pytest.fixture(scope="module")
+def warm(settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    folder = tmp_path_factory.mktemp("runner")
+    with ci.at_work(folder, tenants=[TENANT], settings=settings) as running:
+        (folder / "files").mkdir()
+        commit(running.coordinator.repository(PROJECT), folder / "files")
+        yield Warm(running)
+
+
+def waiting() -> list[dict[str, Any]]:
+    return [pod for pod in api.items("Pod", TENANT.name) if WARM_LABEL in pod["metadata"].get("labels", {})]
+
+
+def ready() -> dict[str, dict[str, Any]]:
+    """The pods that a job could claim, by name."""
+    return {
+        pod["metadata"]["name"]: pod
+        for pod in waiting()
+        if {"Ready": "True"}.items()
+        <= {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}.items()
+        and "deletionTimestamp" not in pod["metadata"]
+    }
+
+
+def await_pods() -> dict[str, dict[str, Any]]:
+    wait_for("as many warm pods as are wanted", lambda: len(ready()) == COUNT, 120)
+    return ready()
+
+
+def test_a_waiting_pod_serves_one_job_and_another_takes_its_place(warm: Warm) -> None:
+    before = await_pods()
+    job = warm.starts("echo at work", "sleep 3", "ls /kaniko/executor.real")
+    job.wait_for("at work")
+    (pod,) = ci.job_pods(TENANT, job.ident)
+    result = job.wait()
+    log = plain(result.trace)
+    assert result.state == "success", log
+    assert pod["metadata"]["name"] in before
+    assert f"warm pod {TENANT.name}/{pod['metadata']['name']} is ready on node" in log
+    labels = pod["metadata"]["labels"]
+    assert (labels[TENANT_LABEL], labels[JOB_LABEL], labels[WAS_WARM_LABEL]) == (TENANT.name, str(job.ident), "true")
+    assert ATTEMPT_LABEL in labels
+    assert WARM_LABEL not in labels
+    assert "ownerReferences" not in pod["metadata"]
+    assert pod["spec"]["activeDeadlineSeconds"] > 0
+    after = await_pods()
+    assert pod["metadata"]["name"] not in after
+
+
+def test_of_three_jobs_at_once_two_are_warm_and_each_has_its_own_pod(warm: Warm) -> None:
+    before = await_pods()
+    jobs = [warm.starts("echo at work", "sleep 2", f"echo number {number}") for number in range(3)]
+    results = [job.wait() for job in jobs]
+    logs = [plain(result.trace) for result in results]
+    assert [result.state for result in results] == ["success"] * 3, "\n".join(logs)
+    used = [name for name in before if any(f"{TENANT.name}/{name} is ready" in log for log in logs)]
+    assert len(used) == COUNT
+    for name in used:
+        assert sum(f"{TENANT.name}/{name} is ready" in log for log in logs) == 1
+    (cold,) = [log for log in logs if "no warm pod for this job: " in log]
+    assert "starting pod" in cold
+
+
+def test_a_job_with_an_image_of_its_own_starts_cold_and_says_why(warm: Warm) -> None:
+    before = await_pods()
+    result = warm.starts("echo plain", image=Image(f"{layout.REGISTRY}/library/alpine:3")).wait()
+    log = plain(result.trace)
+    assert result.state == "success", log
+    assert "no warm pod for this job: its pod differs from those that wait in image of build" in log
+    assert ready().keys() == before.keys()
+
+
+def test_a_container_that_was_started_again_fails_the_job_with_its_cause(warm: Warm) -> None:
+    await_pods()
+    # Process 1 ends when it is told to, and the pod's policy starts it again.
+    result = warm.starts("echo at work", "kill -TERM 1; sleep 60").wait()
+    log = plain(result.trace)
+    assert (result.state, result.failure_reason) == ("failed", "runner_system_failure"), log
+    assert "warm pod" in log
+    assert "\nat work" in log
+    assert "The build container ended" in log
+
+
+def test_after_a_change_of_settings_apply_replaces_the_waiting_pods(warm: Warm, settings: Path) -> None:
+    before = await_pods()
+    file = settings / "tenants" / f"{TENANT.name}.toml"
+    text = file.read_text()
+    try:
+        assert 'idle = "15m"' in text
+        file.write_text(text.replace('idle = "15m"', 'idle = "16m"'))
+        cold = plain(warm.starts("echo plain").wait().trace)
+        assert "no warm pod for this job: the pods that wait are of other settings" in cold
+        said = tenants.operate("apply", TENANT.name, "--yes", folder=settings)
+        assert "created ReplicaSet kaniko-warm-" in said
+        assert "removed ReplicaSet kaniko-warm-" in said
+        wait_for("the end of the old pods", lambda: not before.keys() & ready().keys(), 60)
+        await_pods()
+        result = warm.starts("echo plain").wait()
+        assert "warm pod" in plain(result.trace)
+    finally:
+        file.write_text(text)
+        tenants.operate("apply", TENANT.name, "--yes", folder=settings)
