@@ -10,12 +10,11 @@ import email.utils
 import json
 import time
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from executor.cluster import credentials
-from executor.cluster.api import open_connection
+from executor.cluster.wire import Wire
 from executor.errors import ClusterUnreachable
 
 if TYPE_CHECKING:
@@ -56,18 +55,17 @@ def ask(connection: Connection, path: str, *, body: dict[str, Any] | None = None
         **credentials.authorization(connection),
     }
     prefix = urlsplit(connection.server).path
-    data = None if body is None else json.dumps(body).encode()
+    data = b"" if body is None else json.dumps(body).encode()
     try:
-        opened = open_connection(connection, credentials.tls_context(connection), seconds=_SECONDS)
+        opened = Wire(connection, credentials.tls_context(connection), seconds=_SECONDS)
         try:
             began, sent = time.monotonic(), time.time()
-            opened.request("GET" if body is None else "POST", prefix + path, body=data, headers=headers)
-            response = opened.getresponse()
+            response = opened.request("GET" if body is None else "POST", prefix + path, headers.items(), data)
             seconds = time.monotonic() - began
             text = response.read(_LARGEST)
         finally:
             opened.close()
-    except (OSError, HTTPException) as error:
+    except OSError as error:
         raise ClusterUnreachable(
             f"The Kubernetes API server does not answer ({connection.server}).",
             why=f"{type(error).__name__}: {error}",
@@ -81,7 +79,7 @@ def ask(connection: Connection, path: str, *, body: dict[str, Any] | None = None
         status=response.status,
         body=document if isinstance(document, dict) else {},
         seconds=seconds,
-        skew=_skew(response.headers.get("Date", ""), sent, seconds),
+        skew=_skew(response.headers.get("date", ""), sent, seconds),
     )
 
 

@@ -287,16 +287,19 @@ class Script:
                     self.cache = control
                 case Missed(text=text):
                     self.missed = text
-                case Failed(word="cut"):
-                    raise ClusterUnreachable("The script did not arrive whole.", why="supervisor: cut")
-                case Failed(word="restarted"):
-                    # The pod's state tells why, at once or in a moment.
-                    self._restarted = True
-                    raise ClusterUnreachable("The container was started again.", why="supervisor: restarted")
                 case Failed(word=word):
-                    raise _lost(_WORDS.get(word, word))
+                    raise self._failure(word)
                 case Beat():
                     pass
+
+    def _failure(self, word: str) -> ClusterUnreachable | ScriptLost:
+        if word == "cut":
+            return ClusterUnreachable("The script did not arrive whole.", why="supervisor: cut")
+        if word == "restarted":
+            # The pod's state tells why, at once or in a moment.
+            self._restarted = True
+            return ClusterUnreachable("The container was started again.", why="supervisor: restarted")
+        return _lost(_WORDS.get(word, word))
 
     def _complete(self) -> bool:
         return self._exit is not None and self._around.passed() >= self._exit.size

@@ -68,6 +68,7 @@ FIELDS = {
     "reason": "Why, in the words of whoever refused or failed.",
     "seconds": "How long it took: `pod ready` from the start of `prepare`, scripts from being sent to their end.",
     "until": "Unix time at which the pod may be deleted.",
+    "warm": "Whether the pod had been waiting for a job (`capacity.warm_pods`).",
     "wished": "Whether this job's limits are others than its tenant's, by its own wish or a patch.",
 }
 """Fields of single events."""
@@ -98,6 +99,20 @@ EVENTS = (
         what="The pod of a failed job, kept for people, made room for a new job.",
         fields=("kept",),
     ),
+    Event(
+        name="no warm pod",
+        level="info",
+        stages=("prepare",),
+        what="The tenant has warm pods, but none served this job; it starts one of its own.",
+        fields=("reason",),
+    ),
+    Event(
+        name="warm pod with a restart deleted",
+        level="warning",
+        stages=("prepare",),
+        what="A container of a waiting pod had been started again; the pod would have failed its job.",
+        fields=("leftover",),
+    ),
     Event(name="pod created", level="info", stages=("prepare",), what="The API server took the pod."),
     Event(
         name="the services' ports could not be tried",
@@ -111,7 +126,7 @@ EVENTS = (
         level="info",
         stages=("prepare",),
         what="The pod accepts scripts.",
-        fields=("seconds", "node"),
+        fields=("seconds", "node", "warm"),
     ),
     Event(
         name="the pod could not be deleted",

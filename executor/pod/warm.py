@@ -32,7 +32,7 @@ _FINGERPRINT_DIGITS = 16
 def usual(tenant: Tenant, cache_ca: str) -> dict[str, Any]:
     """Return the pod of a job that asks for nothing special, without the job.
 
-    Where protected refs have a layer cache of their own it is one of theirs. `cache_ca` is the content of cache.ca_file.
+    Where protected refs have a layer cache of their own it is one of theirs. `cache_ca` is what cache.ca_file holds.
     """
     request = PodRequest(
         name="",

@@ -44,7 +44,6 @@ def claim(
     fitting = [pod for pod in waiting if pod["metadata"]["labels"][names.WARM_LABEL] == job.warm]
     if not fitting:
         if waiting:
-            journal.warning("warm pods are of other settings", fingerprint=job.warm)
             return None, (
                 "the pods that wait are of other settings, or of another version of the driver; the operator of this "
                 "runner must run `kaniko-driver tenant apply`"
@@ -56,7 +55,7 @@ def claim(
         if _restarted(pod):
             # It would take no script any more, and wait for ever.
             api.delete_pod(pod["metadata"]["name"])
-            journal.warning("warm pod deleted, since a container of it had restarted", warm=pod["metadata"]["name"])
+            journal.warning("warm pod with a restart deleted", leftover=pod["metadata"]["name"])
             continue
         if not _is_ready(pod):
             continue

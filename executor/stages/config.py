@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.pod.image import BuildImage
     from executor.pod.services import Services
-    from executor.settings.model import Resources
+    from executor.settings.model import Resources, Tenant
     from executor.stages.joblog import JobLog
 
 _DELETE_SLACK = 600

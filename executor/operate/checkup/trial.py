@@ -165,8 +165,11 @@ def _await_ready(connection: Connection, pod: dict[str, Any], plan: Plan) -> Fin
 
 
 def _changes(api: Api, name: str, version: str, seconds: float) -> Iterator[dict[str, Any]]:
-    with contextlib.suppress(ClusterUnreachable, ClusterRefused):
-        for state in api.watch_pod(name, resource_version=version, seconds=seconds):
+    with (
+        contextlib.suppress(ClusterUnreachable, ClusterRefused),
+        api.watch_pod(name, resource_version=version, seconds=seconds) as watch,
+    ):
+        for _, state in iter(watch.next, None):
             yield state
             if _is_ready(state):
                 return

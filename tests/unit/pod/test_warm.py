@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from executor.cache import use
 from executor.pod import names, warm
 from executor.pod.manifest import render
 from executor.pod.services import Services, Sidecar
@@ -14,15 +15,15 @@ from executor.tenancy import capacity, objects
 from executor.tenancy.sample import usual
 from tests.support.tenants import CACHE, POD_REQUEST, tenant
 
-PREFIX = POD_REQUEST.cache_prefix
 TENANT = tenant(cache=CACHE, capacity={"warm_pods": 3}, pod={"labels": {"team": "a"}})
-WAITING = warm.template(warm.usual(TENANT, PREFIX))
+WAITING = warm.template(warm.usual(TENANT, ""))
 SERVICE = Sidecar(container="svc-0", image="postgres:16", pull_policy="", entrypoint=(), command=(), variables={})
 
 
 def of_job(settings: Any = TENANT, **changes: Any) -> dict[str, Any]:
     """The template that a job's own pod comes from."""
-    return warm.template(render(settings, replace(POD_REQUEST, **changes)))
+    cache = use.of_protected_ref(TENANT.cache, TENANT.name)
+    return warm.template(render(settings, replace(POD_REQUEST, **{"cache": cache, **changes})))
 
 
 def test_a_plain_job_fits_whatever_its_number_and_time_out() -> None:
@@ -43,7 +44,8 @@ def test_a_plain_job_fits_whatever_its_number_and_time_out() -> None:
         (of_job(tenant(cache={"mode": "off"})), "the container cache-registry"),
         (of_job(tenant(cache=CACHE, resources={"build": {"memory_limit": "8Gi"}})), "resources of build"),
         (of_job(tenant(cache=CACHE, pod={"service_account": "other"})), "serviceAccountName"),
-        (of_job(cache_prefix="layer-cache/tenant-a/1490"), "env of cache-registry"),
+        (of_job(cache=replace(POD_REQUEST.cache, mode="read-only")), "env of cache-registry"),
+        (of_job(cache_ca="-----BEGIN"), "env of cache-registry"),
     ],
 )
 def test_what_a_job_wants_beyond_that_is_named(job: dict[str, Any], difference: str) -> None:
@@ -69,7 +71,7 @@ def test_nothing_in_a_waiting_pod_ends_by_itself_and_nothing_is_a_jobs() -> None
 
 
 def test_the_tenants_objects_have_a_replica_set_only_when_it_wants_warm_pods() -> None:
-    (found,) = [one for one in objects.render(TENANT, cache_prefix=PREFIX) if one["kind"] == "ReplicaSet"]
+    (found,) = [one for one in objects.render(TENANT) if one["kind"] == "ReplicaSet"]
     assert found["metadata"]["name"] == f"kaniko-warm-{warm.fingerprint_of(WAITING)}"
     assert found["spec"]["replicas"] == 3
     assert found["spec"]["template"] == WAITING

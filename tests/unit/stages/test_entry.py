@@ -117,7 +117,7 @@ def test_lines_of_the_operator_log_know_their_job(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KANIKO_DRIVER_JOB_FILE", str(path))
     intents: list[str] = []
 
-    def prepare(*_: object, intent: str) -> int:
+    def prepare(*_: object, intent: str, **__: object) -> int:
         intents.append(intent)
         return 0
 
