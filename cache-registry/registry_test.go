@@ -187,6 +187,30 @@ func TestASecondPrefixIsReadAndNotWritten(t *testing.T) {
 	}
 }
 
+func TestKeysThatMayListTheirOwnPrefixAloneMissAndDoNotFail(t *testing.T) {
+	b := newBucket(t)
+	newPod(t, b).push(key, large(1))
+	b.fault(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("list-type") == "2" {
+			fmt.Fprint(w, "<ListBucketResult></ListBucketResult>")
+			return true
+		}
+		known := len(b.keys(strings.TrimPrefix(r.URL.Path, "/layers/"))) > 0
+		if !known && r.Method != http.MethodPut {
+			s3Error(w, 403, "AccessDenied")
+		}
+		return !known && r.Method != http.MethodPut
+	})
+	second := newPod(t, b)
+	if second.has("another", nil) || !second.has(key, large(1)) {
+		t.Fatal("a miss must be one, and a hit one")
+	}
+	second.push("another", large(2))
+	if !newPod(t, b).has("another", large(2)) || second.story()[11] != 0 {
+		t.Fatal("not stored")
+	}
+}
+
 func TestEveryFailureOfS3IsAColdBuildWithAReason(t *testing.T) {
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })

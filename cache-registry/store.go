@@ -118,7 +118,10 @@ func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 	}
 	answer, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
 	if err != nil {
-		call.End()
+		defer call.End()
+		if s.onlyAbsent(ctx, key, err) {
+			return nil, errAbsent
+		}
 		return nil, s.failed(&s.noReads, "read", key, err)
 	}
 	return &body{answer.Body, call, s, key}, nil
@@ -138,10 +141,24 @@ func (s *Store) Has(ctx context.Context, key string) (bool, error) {
 	if err == nil {
 		return true, nil
 	}
+	if s.onlyAbsent(ctx, key, err) {
+		return false, nil
+	}
 	if err = s.failed(&s.noWrite, "look for", key, err); errors.Is(err, errAbsent) {
 		err = nil
 	}
 	return false, err
+}
+
+// onlyAbsent: where keys may list their own prefix alone, S3 answers 403 for an object that is not there, since the
+// condition on the prefix cannot be met by a request that has none. A listing of that very name tells.
+func (s *Store) onlyAbsent(ctx context.Context, key string, err error) bool {
+	if reasonOf(err) != reasonForbidden {
+		return false
+	}
+	one := int32(1)
+	found, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &key, MaxKeys: &one})
+	return err == nil && len(found.Contents) == 0
 }
 
 // Put writes an object whole or not at all; S3 itself checks the SHA-256 of what arrives.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from executor.cache import registry
-from executor.pod import names, programs
+from executor.pod import cachekeys, names, programs
 from executor.pod.options import with_options
 from executor.pod.services import Services
 from executor.values import dataclass, field
@@ -95,6 +95,7 @@ def _plain(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
                 names.DEADLINE_ANNOTATION: str(request.delete_after),
                 "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
                 "karpenter.sh/do-not-disrupt": "true",
+                **cachekeys.marks(tenant.cache, [one["name"] for one in (*containers, *services)]),
                 **request.annotations,
             },
         },
@@ -153,6 +154,7 @@ def _volumes(tenant: Tenant, *, cached: bool) -> list[dict[str, Any]]:
         _empty("logins", medium="Memory", sizeLimit=_LOGINS_SIZE),
         _empty("pulse", sizeLimit="1Mi"),
         *([_empty("spool", sizeLimit=str(tenant.cache.spool_volume))] if cached else []),
+        *(cachekeys.volumes(tenant.cache) if cached else []),
     ]
 
 
@@ -259,7 +261,6 @@ def _host_aliases(services: Services) -> list[dict[str, Any]]:
 
 def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
     cache, use = tenant.cache, request.cache
-    secret = (cache.read_only_secret if use.mode == "read-only" else "") or cache.secret
     configuration = registry.configuration(
         cache,
         use,
@@ -274,13 +275,14 @@ def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
         "command": list(registry.COMMAND),
         "env": [
             *_environment({"LAYER_CACHE": configuration}),
-            *(_from_secret(name, secret) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+            *cachekeys.environment(cache, use, request.name),
         ],
         "resources": _resources(tenant.resources.cache_registry),
         "securityContext": _context(user=65534) | {"readOnlyRootFilesystem": True, "runAsNonRoot": True},
         "volumeMounts": [
             _mount("spool", registry.SPOOL_FOLDER),
             _mount("pulse", names.PULSE_FOLDER) | {"readOnly": True},
+            *cachekeys.mounts(cache),
         ],
     }
 
@@ -300,10 +302,6 @@ def _mount(volume: str, path: str) -> dict[str, Any]:
 
 def _environment(values: dict[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "value": value} for name, value in values.items()]
-
-
-def _from_secret(name: str, secret: str) -> dict[str, Any]:
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
 
 
 def _context(*, user: int | None, capabilities: tuple[str, ...] = ()) -> dict[str, Any]:

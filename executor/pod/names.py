@@ -76,6 +76,11 @@ def pull_secret(pod: str) -> str:
     return f"{pod}-pull"
 
 
+def cache_secret(pod: str) -> str:
+    """Name the Secret with the S3 keys of one job."""
+    return f"{pod}-cache"
+
+
 def service_secret(pod: str, container: str) -> str:
     """Name the Secret with the variables of a service."""
     return f"{pod}-{container}"

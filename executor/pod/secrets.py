@@ -65,6 +65,11 @@ def variable_secrets(pod: str, services: Services) -> list[dict[str, Any]]:
     ]
 
 
+def cache_secret(pod: str, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Make the Secret with the S3 keys of one job, for its cache registry."""
+    return _secret(names.cache_secret(pod), "Opaque", keys)
+
+
 def _secret(name: str, kind: str, values: Mapping[str, str]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",

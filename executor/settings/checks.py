@@ -27,6 +27,8 @@ _CONFINEMENT = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.secu
 _VOLUME_SOURCES = ("secret", "config_map", "claim", "empty_dir", "csi")
 _NAMESERVERS_AT_MOST = 3
 _SHORTEST_GENERATION = 3600
+_LONGEST_STS = 43_200
+"""DurationSeconds of AssumeRole."""
 LARGEST_CA = 64 * 1024
 """Bytes: it travels in the pod's manifest."""
 
@@ -73,9 +75,9 @@ def _check_cache(tenant: Tenant, complain: Complain) -> None:
     cache = tenant.cache
     if cache.mode == "off":
         return
-    for key in ("bucket", "secret"):
-        if not getattr(cache, key):
-            complain(("cache", "mode"), f"the cache is on, so cache.{key} must be set")
+    if not cache.bucket:
+        complain(("cache", "mode"), "the cache is on, so cache.bucket must be set")
+    _check_credentials(tenant, complain)
     if not tenant.images.cache_registry:
         complain(
             ("cache", "mode"), "the cache is on, so images.cache_registry must be set: build it from cache-registry/"
@@ -90,6 +92,28 @@ def _check_cache(tenant: Tenant, complain: Complain) -> None:
         complain(("cache", "generation"), "a generation must last an hour at least, or entries find no time to move")
     if cache.ca_file:
         _check_ca_file(cache.ca_file, complain)
+
+
+def _check_credentials(tenant: Tenant, complain: Complain) -> None:
+    cache = tenant.cache
+    needed = {"secret": "secret", "service-account": "role", "sts": "role"}.get(cache.credentials)
+    if needed and not getattr(cache, needed):
+        complain(("cache", "mode"), f"the cache is on, so cache.{needed} must be set")
+    if cache.credentials in {"service-account", "pod-identity"}:
+        if not tenant.pod.service_account:
+            complain(("cache", "credentials"), "keys by a service account need pod.service_account")
+        if tenant.overrides.service_accounts:
+            complain(
+                ("overrides", "service_accounts"),
+                "a job must not choose the service account that the keys of the layer cache come by",
+            )
+    longest = tenant.runner.longest_job.seconds + tenant.timeouts.after_job.seconds
+    if cache.credentials == "sts" and longest > _LONGEST_STS:
+        complain(
+            ("cache", "credentials"),
+            f"no keys of STS last as long as a job may: runner.longest_job and timeouts.after_job are {longest} s, and "
+            f"{_LONGEST_STS} s are the most",
+        )
 
 
 def _check_ca_file(path: str, complain: Complain) -> None:

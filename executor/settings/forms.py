@@ -77,6 +77,14 @@ SubPath = Annotated[
 Url = Annotated[
     str, Form(name="URL", pattern=r"(?:https?://[^\s/?#]+[^\s]*)?", words="is no URL such as 'https://s3.example.com'")
 ]
+RoleArn = Annotated[
+    str,
+    Form(
+        name="ARN of a role",
+        pattern=r"(?:arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]*:[a-zA-Z0-9-]*:\S+)?",
+        words="is no ARN such as 'arn:aws:iam::123456789012:role/layer-cache'",
+    ),
+]
 Flag = Annotated[str, Form(name="flag", pattern=r"--[^\n]*", words="must be one flag, such as '--snapshot-mode=redo'")]
 IpAddress = Annotated[str, Form(name="IP address", pattern=rf"{_IPV4}|{_IPV6}", words="is no IP address")]
 Cidr = Annotated[

@@ -20,6 +20,7 @@ from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the 
     OptionalImage,
     OptionalName,
     Port,
+    RoleArn,
     RootNamespaceId,
     ServiceCount,
     Url,
@@ -190,11 +191,24 @@ class Cache:
         "PEM file on the runner's host with the authority of the S3 server's certificate. Empty: the usual ones alone.",
         "",
     )
+    credentials: Literal["secret", "service-account", "pod-identity", "sts"] = setting(
+        "Where the keys come from: `secret`; the pod's service account with a role of AWS (`service-account`, known as "
+        "IRSA) or with EKS Pod Identity; or `sts`, which gives each job keys of its own.",
+        "secret",
+    )
     secret: OptionalName = setting("Secret of the namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", "")
     read_only_secret: OptionalName = setting(
         "Secret with keys that can only read, for jobs that may not write. Empty: `secret`, and the cache registry "
         "alone keeps them from writing.",
         "",
+    )
+    role: RoleArn = setting("Role that `service-account` and `sts` take on.", "")
+    read_only_role: RoleArn = setting(
+        "Role of `service-account` that can only read, for jobs that may not write. Empty: `role`.", ""
+    )
+    sts_endpoint: Url = setting("URL of the STS server, where it is not AWS' own of the region.", "")
+    sts_profile: str = setting(
+        "Profile in ~/.aws of the runner's user by whose keys `sts` asks for others. Empty: what is found there.", ""
     )
     generation: Duration = setting(
         "After this a new one begins, so that old ones can be expired whole; entries that are used move along.",

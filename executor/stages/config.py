@@ -26,10 +26,12 @@ from executor.runner.response import JobResponse, read_job_response
 from executor.scrub import readable
 from executor.settings.load import Settings, load, log_file, tenant_of_root_namespace
 from executor.settings.units import Bytes, Cpu
+from executor.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from executor.cache.use import Use
     from executor.journal import Journal
     from executor.pod.image import BuildImage
     from executor.pod.services import Services
@@ -105,7 +107,8 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
     cache = use.of_job(tenant.cache, tenant.name, response)
     cache_ca = _text(tenant.cache.ca_file, "cache.ca_file") if cache.mode != "off" else ""
     logins = merged_logins(_text(tenant.registry.logins_file, "registry.logins_file"), response.logins)
-    own_secrets = _secrets(pod, response, image, services, logins)
+    cache, keys = _cache_keys(tenant, cache, pod, seconds=deadline)
+    own_secrets = [*_secrets(pod, response, image, services, logins), *keys]
     manifest = render(
         tenant,
         PodRequest(
@@ -198,6 +201,26 @@ def _wished(limits: Limits, usual: Resources) -> bool:
 
 def _count(quantity: str | None) -> int:
     return Bytes.parse(quantity).count if quantity else 0
+
+
+def _cache_keys(tenant: Tenant, cache: Use, pod: str, *, seconds: int) -> tuple[Use, list[dict[str, Any]]]:
+    """Get S3 keys for this job alone, where the tenant wants that; without them the build is cold."""
+    if tenant.cache.credentials != "sts" or cache.mode == "off":
+        return cache, []
+    # Imported here: boto3 takes longer than all the rest of this stage.
+    from executor.cache import bucket, sts
+
+    try:
+        keys = sts.assume(tenant, session=pod, seconds=seconds, read_only=cache.mode == "read-only")
+    except bucket.BucketFailed as error:
+        note = f"built without the layer cache: {error.what} {error.why}"
+        return replace(cache, mode="off", notes=(*cache.notes, readable(note, _LONGEST_ANNOTATION))), []
+    values = {
+        "AWS_ACCESS_KEY_ID": keys.access,
+        "AWS_SECRET_ACCESS_KEY": keys.secret,
+        "AWS_SESSION_TOKEN": keys.token,
+    }
+    return cache, [secrets.cache_secret(pod, values)]
 
 
 def _secrets(

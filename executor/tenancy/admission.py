@@ -11,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from executor.pod import cachekeys, names
 from executor.tenancy import sizes
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ _VOLUMES = ("emptyDir", "secret", "configMap", "projected", "downwardAPI", "pers
 _TOLERATION = (
     "(t.key + (has(t.operator) && t.operator == 'Exists' ? '' : '=' + (has(t.value) ? t.value : ''))"
     " + (has(t.effect) && t.effect != '' ? ':' + t.effect : ''))"
-)
-_WITHOUT_IDENTITY = (
-    "has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken"
-    " && variables.volumes.all(v, !has(v.projected) || !has(v.projected.sources)"
-    " || v.projected.sources.all(s, !has(s.serviceAccountToken)))"
 )
 
 
@@ -115,7 +111,7 @@ def _rules(tenant: Tenant, pod: dict[str, Any]) -> list[tuple[str, str]]:
             f"variables.volumes.all(v, {' || '.join(f'has(v.{kind})' for kind in _VOLUMES)})",
         ),
         ("a container adds a capability that job pods do not need", _capabilities(pod)),
-        ("pods get no service account token", _WITHOUT_IDENTITY),
+        ("pods get no service account token", _without_identity(tenant)),
         ("this is not a service account of job pods", _service_account(tenant, pod)),
         (
             "containers cannot be added to a job pod, since they could have no limits",
@@ -130,6 +126,23 @@ def _rules(tenant: Tenant, pod: dict[str, Any]) -> list[tuple[str, str]]:
         ("this is not the runtime class of job pods", _runtime(pod)),
         *_user_namespace(pod),
     ]
+
+
+def _without_identity(tenant: Tenant) -> str:
+    """No token of the cluster; one for AWS where the tenant's keys come by it, and for the cache registry alone."""
+    plain = "has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken"
+    token, mounts = "!has(s.serviceAccountToken)", ""
+    if tenant.cache.mode != "off" and cachekeys.has_identity(tenant.cache):
+        audience = _text(cachekeys.AUDIENCES[tenant.cache.credentials])
+        volume = _text(cachekeys.VOLUME)
+        told = "s.serviceAccountToken.audience"
+        token += f" || (v.name == {volume} && has({told}) && {told} == {audience})"
+        alone = f"c.name == {_text(names.CACHE_REGISTRY)} || !has(c.volumeMounts)"
+        mounts = f" && {_each(f'{alone} || c.volumeMounts.all(m, m.name != {volume})')}"
+    return (
+        f"{plain} && variables.volumes.all(v, !has(v.projected) || !has(v.projected.sources)"
+        f" || v.projected.sources.all(s, {token})){mounts}"
+    )
 
 
 def _each(condition: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from executor.tenancy import sample
+from executor.tenancy.objects import render
 from testbed import api, layout
+from testbed.wait import wait_for
 
 from . import fence
 
@@ -205,3 +208,47 @@ def test_no_pod_gets_into_another_tenants_namespace(pod: Pod) -> None:
     answer = fence.driver_of(TENANT).tries("POST", f"{api.path_of('Pod', namespace=OTHER.name)}?dryRun=All", own)
     assert answer.status == fence.FORBIDDEN
     assert f'cannot create resource "pods" in API group "" in the namespace "{OTHER.name}"' in answer.words
+
+
+def test_a_token_for_aws_may_be_mounted_by_the_cache_registry_alone() -> None:
+    """In a namespace of its own, since the bed's tenants have their keys from Secrets."""
+    settings = fence.settings_of(TENANT)
+    role = "arn:aws:iam::123456789012:role/layer-cache"
+    cache = replace(settings.cache, credentials="service-account", role=role)
+    named = replace(settings, name="aws", cluster=replace(settings.cluster, namespace="aws"), cache=cache)
+    kinds = {"Namespace", "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    objects = [one for one in render(named) if one["kind"] in kinds]
+    assert {one["kind"] for one in objects} == kinds
+    for one in objects:
+        api.apply(one)
+    path = f"{api.path_of('Pod', namespace='aws')}?dryRun=All"
+    try:
+        good = sample.usual(named)
+        stolen = changed(good, lambda pod: pod["spec"]["containers"][1]["volumeMounts"].append(MOUNT))
+        other = changed(good, lambda pod: _token(pod).update(audience="https://kubernetes.default.svc"))
+        plain = changed(good, lambda pod: _token(pod).pop("audience"))
+        wait_for("the policy", lambda: _refused(path, stolen), 30)
+        api.request("POST", path, good)
+        for bad in (stolen, other, plain):
+            assert _refused(path, bad)
+    finally:
+        for one in reversed(objects):
+            meta = one["metadata"]
+            api.request("DELETE", api.path_of(one["kind"], meta["name"], meta.get("namespace", "")))
+
+
+MOUNT = {"name": "cache-identity", "mountPath": "/stolen"}
+
+
+def _token(pod: Pod) -> Pod:
+    (volume,) = [one for one in pod["spec"]["volumes"] if "projected" in one]
+    token: Pod = volume["projected"]["sources"][0]["serviceAccountToken"]
+    return token
+
+
+def _refused(path: str, pod: Pod) -> bool:
+    try:
+        api.request("POST", path, pod)
+    except api.ApiError as error:
+        return "pods get no service account token" in str(error)
+    return False

@@ -25,6 +25,7 @@ from executor.errors import ClusterRefused, ClusterUnreachable, DriverError, Set
 from executor.operate.checkup.findings import good, problem, skipped, warning
 from executor.pod import names
 from executor.pod.manifest import PodRequest, render
+from executor.values import replace
 
 if TYPE_CHECKING:
     import threading
@@ -77,7 +78,7 @@ def trial(tenant: Tenant, connection: Connection, plan: Plan) -> Iterator[Findin
         project_id=0,
         annotations={},
         build_image=tenant.images.kaniko,
-        cache=use.of_tenant(tenant.cache, tenant.name),
+        cache=_cache_use(tenant),
         cache_ca=_authority(tenant),
         deadline=_LIFE_SECONDS,
         delete_after=now + _LIFE_SECONDS,
@@ -93,6 +94,12 @@ def trial(tenant: Tenant, connection: Connection, plan: Plan) -> Iterator[Findin
             return
         yield good("trial-pod", f"started like a job's, ready after {time.monotonic() - began:.1f} s")
         yield from _inside(tenant, connection, request.name, plan)
+
+
+def _cache_use(tenant: Tenant) -> use.Use:
+    found = use.of_tenant(tenant.cache, tenant.name)
+    # Its keys are made for each job: they are asked for from here, and the pod does without.
+    return replace(found, mode="off") if tenant.cache.credentials == "sts" else found
 
 
 def _authority(tenant: Tenant) -> str:
@@ -196,7 +203,7 @@ def _inside(tenant: Tenant, connection: Connection, pod: str, plan: Plan) -> Ite
         *(lambda name=name, url=url: _reach(helper, name, url) for name, url in _addresses(tenant, plan)),
         lambda: _kept_out(helper, "api-server-closed", connection.server, "the API server"),
         lambda: _kept_out(helper, "metadata-closed", _METADATA, "the cloud's metadata"),
-        *((lambda: _cache_registry(helper, tenant),) if tenant.cache.mode != "off" else ()),
+        *((lambda: _layer_cache(helper, tenant),) if tenant.cache.mode != "off" else ()),
     ]
     with ThreadPoolExecutor(max_workers=len(tries)) as pool:
         for future in [pool.submit(_tried, one) for one in tries]:
@@ -345,6 +352,21 @@ def _asked_by_git(place: Place, address: str, *, seconds: int = _ANSWER_SECONDS)
         # git itself has ended, and what it had started to do the asking has not: it ends with the pod.
         return ""
     return said if "code=" in said else ""
+
+
+def _layer_cache(place: Place, tenant: Tenant) -> Finding:
+    if tenant.cache.credentials != "sts":
+        return _cache_registry(place, tenant)
+    # Imported here: boto3 is slow to import.
+    from executor.cache import sts
+
+    found = sts.check(tenant)
+    if found.problem:
+        remedy = "Builds go on without the layer cache, slowly. Check [cache] role, sts_endpoint and sts_profile."
+        return problem("layer-cache", found.problem, remedy)
+    if found.warnings:
+        return warning("layer-cache", found.warnings[0], "Ask by keys of a user, or make the jobs' time-outs shorter.")
+    return good("layer-cache", f"STS gives keys for {tenant.cache.bucket}")
 
 
 def _cache_registry(place: Place, tenant: Tenant) -> Finding:

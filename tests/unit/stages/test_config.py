@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from executor import __version__
+from executor.cache import sts
+from executor.cache.bucket import Keys
 from executor.cache.generation import generation
 from executor.errors import CredentialsInvalid, JobRefused, SettingsInvalid
 from executor.job import Job, Limits
 from executor.runner.response import JobResponse, RegistryLogin, Service, Variable
 from executor.settings.load import Settings
-from executor.settings.model import Driver, Log
+from executor.settings.model import Driver, Log, Tenant
 from executor.stages.config import answer, resolve
 from tests.support.tenants import CACHE, tenant
 
@@ -140,6 +142,41 @@ def test_a_job_that_may_only_read_gets_the_keys_for_reading(resolver: Resolver) 
     for job, secret in ((branch, "reader"), (resolver.resolve(cache=cache), CACHE["secret"])):
         references = [one["valueFrom"] for one in registry_of(job)["env"] if "valueFrom" in one]
         assert {one["secretKeyRef"]["name"] for one in references} == {secret}
+
+
+def test_a_job_whose_keys_sts_refuses_builds_without_the_cache_and_is_told(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "asker")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "asker")
+    cache = CACHE | {"credentials": "sts", "role": "arn:aws:iam::1:role/r", "sts_endpoint": "http://127.0.0.1:1"}
+    job = resolver.resolve(cache=cache)
+    assert "cache-registry" not in {one["name"] for one in job.manifest["spec"]["containers"]}
+    assert job.secrets == ()
+    (note,) = [note for note in job.notes if "layer cache" in note]
+    assert note.startswith("built without the layer cache: STS could not be asked for keys")
+
+
+def test_keys_of_sts_are_a_secret_of_the_job_and_stand_nowhere_in_its_pod(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Keys(access="ASIAGIVEN", secret="given-secret", token="given-token")
+    asked: list[dict[str, Any]] = []
+
+    def assume(_: Tenant, **order: Any) -> Keys:
+        asked.append(order)
+        return given
+
+    monkeypatch.setattr(sts, "assume", assume)
+    job = resolver.resolve(
+        cache=CACHE | {"credentials": "sts", "role": "arn:aws:iam::1:role/r"}, timeouts={"after_job": "20m"}
+    )
+    (secret,) = job.secrets
+    assert secret["metadata"]["name"] == f"{job.pod}-cache"
+    assert b64decode(secret["data"]["AWS_SECRET_ACCESS_KEY"]) == b"given-secret"
+    assert "given-secret" not in json.dumps(job.manifest)
+    assert job.manifest["spec"]["schedulingGates"]
+    assert asked == [{"session": job.pod, "seconds": 3600 + 1200, "read_only": False}]
 
 
 def test_a_job_that_wants_no_cache_gets_none_and_one_from_a_fork_is_told(resolver: Resolver) -> None:

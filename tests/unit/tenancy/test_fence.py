@@ -6,7 +6,7 @@ from typing import Any
 
 from executor.tenancy import capacity, sample
 from executor.tenancy.objects import render
-from tests.support.tenants import tenant
+from tests.support.tenants import CACHE, tenant
 
 BUILD = {"build": {"memory_limit": "16Gi", "cpu_limit": "1"}}
 
@@ -38,6 +38,15 @@ def test_services_get_their_images_and_their_room_only_where_they_are_allowed() 
     assert [one["restartPolicy"] for one in sidecars] == ["Always", "Always"]
     hard = capacity.quota(beside, sample.usual(beside))["hard"]
     assert hard["limits.cpu"] != capacity.quota(without, sample.usual(without))["hard"]["limits.cpu"]
+
+
+def test_a_token_for_aws_is_let_in_for_the_cache_registry_alone_and_only_where_keys_come_by_it() -> None:
+    assert "cache-identity" not in expressions(cache=CACHE)
+    role = {"credentials": "service-account", "role": "arn:aws:iam::1:role/r"}
+    opened = expressions(cache=CACHE | role, pod={"service_account": "kaniko-build"})
+    assert 's.serviceAccountToken.audience == "sts.amazonaws.com"' in opened
+    assert 'c.name == "cache-registry" ||' in opened
+    assert "cache-identity" not in expressions(cache=CACHE | role | {"mode": "off"})
 
 
 def test_service_accounts_and_tolerations_that_jobs_may_wish_are_let_in() -> None:
