@@ -124,7 +124,7 @@ def doctor(
             admin = _administrator(kubeconfig, context)
             checks = _of_host(settings, found, runner_program, runner_config)
             for name in names:
-                checks += _of_tenant(name, settings, found, admin, plan, folder)
+                checks += _of_tenant(name, settings, found, (admin, kubeconfig, context), plan, folder)
             findings = _shown(run(checks), live=output == "text" and not fix)
     if fix:
         _print_commands(findings)
@@ -155,9 +155,9 @@ def _of_host(folder: str, found: Survey, program: str, config: str) -> list[Chec
 
 
 def _of_tenant(
-    name: str, folder: str, found: Survey, admin: Admin | None, plan: Plan | None, temporary: str
+    name: str, folder: str, found: Survey, rights: tuple[Admin | None, str, str], plan: Plan | None, temporary: str
 ) -> list[Check]:
-    from executor.operate.checkup import access, logins, place
+    from executor.operate.checkup import access, logins, place, storage
     from executor.operate.checkup.findings import Check, of_error, skipped
     from executor.operate.checkup.trial import trial
     from executor.settings.load import load
@@ -179,12 +179,16 @@ def _of_tenant(
         check("rights", lambda: access.rights(tenant, connection, (*foreign, "kube-system")))
     else:
         check("cluster", lambda: [of_error("cluster", connection)])
+    admin, kubeconfig, context = rights
+    others = [other for other in found.tenants.values() if other.name != name]
     if admin is not None:
+        check("s3", lambda: storage.storage(tenant, others, kubeconfig=kubeconfig, context=context))
         check("objects", lambda: place.objects(admin, folder, settings))
         check("nodes", lambda: place.nodes(admin, tenant))
     else:
         check("objects", lambda: place.without_administrator("objects"))
         check("nodes", lambda: place.without_administrator("nodes"))
+        check("s3", lambda: place.without_administrator("s3"))
     check("registry-login", lambda: logins.logins(tenant))
     if plan is None:
         check("trial-pod", lambda: [skipped("trial-pod", "none was wanted (--no-pod)")])

@@ -57,7 +57,7 @@ def test_a_tenant_that_jobs_run_in_is_called_ready(gitlab: ci.Ci, settings: Path
     verdicts = {check: {one["verdict"] for one in findings} for check, findings in found.items()}
     good = {
         *("settings", "cluster", "clock", "login", "rights", "too-many-rights", "objects", "images"),
-        *("runner-version", "operator-log", "trial-pod", "kaniko", "exec-timeout", "gitlab", "layer-cache"),
+        *("runner-version", "operator-log", "trial-pod", "kaniko", "exec-timeout", "gitlab", "layer-cache", "s3"),
     }
     assert {check: verdicts.get(check) for check in good} == {check: {"good"} for check in good}
     assert [one["verdict"] for one in found["reach"]] == ["good", "problem"]
@@ -66,6 +66,8 @@ def test_a_tenant_that_jobs_run_in_is_called_ready(gitlab: ci.Ci, settings: Path
     assert re.search(r"20 jobs need .* CPU, .*; node1 has \d\S* CPU, .*: \d+ fit \(cpu\)", found["nodes"][0]["what"])
     # No network policy is enforced in the bed unless a test does it.
     assert verdicts["api-server-closed"] == {"warning"}
+    # Its keys open the whole of its own bucket, and nothing of the other tenant's.
+    assert verdicts["s3-closed"] == {"warning"}
     assert code == 1
     assert [one["check"] for ones in found.values() for one in ones if one["verdict"] == "problem"] == ["reach"]
     assert not ci.all_job_pods() or all(pod["metadata"].get("deletionTimestamp") for pod in ci.all_job_pods())
@@ -108,3 +110,23 @@ def test_a_missing_right_is_found_as_the_identity_that_lacks_it(settings: Path) 
     (rights,) = found["rights"]
     assert rights["what"] == (f"the driver lacks: get pods/exec in {TENANT.name}, create pods/exec in {TENANT.name}")
     assert {one["verdict"] for one in found["exec"]} == {"problem"}
+
+
+def test_keys_that_open_another_tenants_cache_are_found(settings: Path) -> None:
+    other = layout.TENANTS[1]
+    secret = api.get("Secret", tenants.CACHE_SECRET, TENANT.name)
+    foreign = api.get("Secret", tenants.CACHE_SECRET, other.name)
+    assert secret is not None
+    assert foreign is not None
+    path = api.path_of("Secret", tenants.CACHE_SECRET, TENANT.name)
+    try:
+        api.request("PUT", path, secret | {"data": foreign["data"]})
+        code, found = doctor(settings, "--no-pod")
+    finally:
+        current = api.get("Secret", tenants.CACHE_SECRET, TENANT.name)
+        assert current is not None
+        api.request("PUT", path, current | {"data": secret["data"]})
+    assert code == 1
+    # The other's keys are refused where the tenant's own layers are, and open the other's.
+    assert [one["verdict"] for one in found["s3"]] == ["problem"]
+    assert "AccessDenied" in found["s3"][0]["what"]
