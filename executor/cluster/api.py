@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from urllib.parse import quote, urlencode, urlsplit
 
+from executor.categories import Category
 from executor.cluster import credentials
 from executor.cluster.wire import Wire
 from executor.errors import ClusterRefused, ClusterUnreachable
@@ -32,7 +33,10 @@ _WATCH_SLACK_SECONDS = 5
 _PATIENCE_SECONDS = 60
 _LONGEST_WISH_SECONDS = 30.0
 _LONGEST_REFUSAL = 1_000_000
-_TRIES = 5
+_TRIES = 12
+"""More than a minute's patience has room for, since pauses grow to 15 s: a server that refuses connections is quick."""
+_DENIALS = 3
+"""So often a missing right or a wrong token may pass: for a moment after its start the API server knows neither."""
 _NOT_FOUND = 404
 _CONFLICT = 409
 _GONE = 410
@@ -328,7 +332,9 @@ class Api:
         self._end = time.monotonic() + self._patience
         try:
             return call()
-        except (ClusterUnreachable, _Busy) as error:
+        except (ClusterUnreachable, ClusterRefused) as error:
+            if not may_pass(error):
+                raise
             pause = _asked(error)
             if self._tries == 1 or time.monotonic() + pause >= self._end:
                 raise
@@ -338,8 +344,15 @@ class Api:
         # Imported here: tenacity costs 0.035 s, and the first try nearly always succeeds.
         import tenacity
 
+        denials = 0
+
+        def worth_it(error: BaseException) -> bool:
+            nonlocal denials
+            denials += isinstance(error, ClusterRefused) and not isinstance(error, _Busy)
+            return may_pass(error) and denials < _DENIALS
+
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((ClusterUnreachable, _Busy)),
+            retry=tenacity.retry_if_exception(worth_it),
             wait=_wait_as_told,
             stop=tenacity.stop_after_attempt(self._tries - 1)
             | tenacity.stop_before_delay(self._end - time.monotonic()),
@@ -394,6 +407,13 @@ def _change(line: bytes) -> tuple[str, dict[str, Any]]:
     if kind == "DELETED":
         pod["metadata"].setdefault("deletionTimestamp", "now")
     return kind, pod
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether another try may end otherwise; a missing right may, too, right after the server's start."""
+    if isinstance(error, ClusterRefused) and not isinstance(error, _Busy):
+        return error.category in {Category.RIGHT_MISSING, Category.CREDENTIALS}
+    return isinstance(error, (ClusterUnreachable, _Busy))
 
 
 def _failure_of(state: Any) -> BaseException:

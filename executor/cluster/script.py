@@ -44,6 +44,8 @@ _TRIES_FOR_THE_REST = 5
 # runtime is restarted: four times as many tries, which take half a minute.
 _VAIN_TRIES = 5
 _UNSTARTED = 0.25
+_DIALLED = "dial tcp"
+"""How Go's errors of connections begin: here that from the API server to the kubelet."""
 _WORKED_SECONDS = 5.0
 _WORTH_TELLING_SECONDS = 10.0
 _STOP_SECONDS = 20.0
@@ -53,6 +55,9 @@ before and one last try, two minutes at most."""
 _NOT_RUNNING = frozenset({400, 404, 500})
 """What exec answers while a container is not running (any more), kubelet and API server being of several minds."""
 _SERVER_ERROR = 500
+_DENIED = frozenset({Category.RIGHT_MISSING, Category.CREDENTIALS})
+_DENIALS = 6
+"""So often in a row they are met before a script that never ran is given up: some seconds."""
 _OVERLOADED = frozenset({429, 502, 503, 504})
 """What it answers while the API server is restarted or has too much to do."""
 
@@ -141,7 +146,7 @@ class Script:
             ClusterRefused: a right is missing.
         """
         self._heard = time.monotonic()
-        pauses = _Pauses()
+        pauses, denials = _Pauses(), 0
         while True:
             began, had, told = time.monotonic(), self._around.passed(), False
             try:
@@ -152,8 +157,10 @@ class Script:
             except (ClusterUnreachable, TimeoutError) as error:
                 reason = f"{type(error).__name__}: {getattr(error, 'why', '') or error}"
             except ClusterRefused as error:
-                # What was allowed a while ago is so again soon: a server that starts knows neither tokens nor rights.
-                if not self._is_known_to_run() and error.status not in _NOT_RUNNING | _OVERLOADED:
+                # A server that starts knows neither tokens nor rights; and what was allowed a while ago will be again.
+                denials += error.category in _DENIED
+                passing = error.status in _NOT_RUNNING | _OVERLOADED or 0 < denials < _DENIALS
+                if not self._is_known_to_run() and not passing:
                     raise
                 reason = str(error.why)
                 if error.status < _SERVER_ERROR:
@@ -251,16 +258,16 @@ class Script:
                     continue
                 if frame is None:
                     return
+                channel, data = frame
+                if channel == _STATUS:
+                    self._learn_its_end(bytes(data))
+                    continue
                 self._answering_since = None
                 if first:
                     self._tell_outage()
                     first = False
-                channel, data = frame
                 if channel == _STDOUT:
                     self._around.sink(data)
-                elif channel == _STATUS:
-                    self._learn_its_end(bytes(data))
-                    continue
                 else:
                     self._obey(lines, bytes(data))
                 # Taken here and not before: a runner that reads slowly holds us up in `sink`, which is no silence.
@@ -270,9 +277,15 @@ class Script:
 
     def _learn_its_end(self, status: bytes) -> None:
         """What became of the command that was to follow; it says nothing of the script."""
-        ran = b'"Success"' in status or b'"NonZeroExitCode"' in status
-        self._vain += 1 if ran else _UNSTARTED
-        self._status = "" if ran else status[:500].decode("utf-8", "replace")
+        if b'"Success"' in status or b'"NonZeroExitCode"' in status:
+            self._vain += 1
+            self._status = ""
+            self._answering_since = None
+            return
+        words = _message(status)
+        # The API server cannot reach the node: that is told by how long it lasts, and not by how often.
+        self._vain += 0 if _DIALLED in words else _UNSTARTED
+        self._status = words
 
     def _obey(self, lines: ControlLines, data: bytes) -> None:
         for control in lines.feed(data):
@@ -341,8 +354,9 @@ class Script:
     def _look(self) -> Fate:
         try:
             fate = self._around.look()
-        except ClusterRefused:
-            if not self._is_known_to_run():
+        except ClusterRefused as error:
+            # Whether a right is missing for good, the next try of the stream itself tells.
+            if not self._is_known_to_run() and error.category not in _DENIED:
                 raise
         except ClusterUnreachable:
             pass
@@ -393,6 +407,19 @@ def _lost(why: str) -> ScriptLost:
         remedy="Run the job again. If it stays: does the script delete or fill /driver, "
         "or kill processes that it did not start?",
     )
+
+
+def _message(status: bytes) -> str:
+    """Return what a Status says, without the address of the kubelet, which has the whole command in it."""
+    # Imported here: streams that work bring none.
+    import json
+
+    try:
+        words = str(json.loads(status)["message"])
+    except (ValueError, LookupError, TypeError):
+        words = status.decode("utf-8", "replace")
+    before, dialled, after = words.partition(_DIALLED)
+    return (f"{dialled}{after}" if dialled else before)[:500]
 
 
 class _Pauses:

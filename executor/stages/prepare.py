@@ -46,6 +46,8 @@ _DELETE_PATIENCE = 10.0
 """Seconds to spend on a pod that failed: the runner may be waiting for the end of a cancelled job."""
 _BETWEEN_WATCHES = 1.0
 """Seconds from the beginning of one watch to the next, at least: a server that is restarting ends each at once."""
+_DENIED, _DENIALS = (401, 403), 4
+"""An API server that has just started knows neither tokens nor rights: so often, a second apart, it may say no."""
 _GONE = 410
 _TOO_MANY = 429
 _SERVER_ERROR = 500
@@ -168,6 +170,7 @@ def _open_gate(api: Api, job: Job, pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> dict[str, Any]:
+    denials = 0
     with cancel.shielded():
         # Imported here: it brings the exec stream along, while the node already starts the pod.
         from executor.stages.probe import Probe
@@ -184,7 +187,9 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> 
                             return pod
                         waiting.look_at(pod)
             except ClusterRefused as refused:
-                if refused.status not in {_GONE, _TOO_MANY} and refused.status < _SERVER_ERROR:
+                denials += refused.status in _DENIED
+                passing = refused.status in {_GONE, _TOO_MANY} or (refused.status in _DENIED and denials < _DENIALS)
+                if not passing and refused.status < _SERVER_ERROR:
                     raise
             except ClusterUnreachable:
                 # The next read of the pod tries several times, and fails with words.

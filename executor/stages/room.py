@@ -35,6 +35,8 @@ _DRAW = 2.0
 """Seconds within which those that wait draw their moment."""
 _KEPT_LEAVES_WITHIN = 60.0
 """Seconds that a kept pod may take to go, where the tenant's jobs do not wait for room otherwise."""
+_DENIED, _DENIALS = (401, 403), 4
+"""An API server that has just started knows neither tokens nor rights: so often it may say no."""
 _GONE = 410
 _TOO_MANY = 429
 _SERVER_ERROR = 500
@@ -55,6 +57,7 @@ class Room:
         self._pause = _SHORTEST_PAUSE
         self._said = ""
         self._version = ""
+        self._denials = 0
         self._looked_for_kept = False
 
     def take(self, create: Callable[[], Pod]) -> Pod:
@@ -138,7 +141,9 @@ class Room:
             with self._api.watch_pods(resource_version=self._version, seconds=until - now) as watch:
                 until = self._follow(watch, until)
         except ClusterRefused as refused:
-            if refused.status not in {_GONE, _TOO_MANY} and refused.status < _SERVER_ERROR:
+            self._denials += refused.status in _DENIED
+            passing = refused.status in {_GONE, _TOO_MANY} or (refused.status in _DENIED and self._denials < _DENIALS)
+            if not passing and refused.status < _SERVER_ERROR:
                 raise
             if refused.status == _GONE:
                 self._version = ""

@@ -70,6 +70,13 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             umask=_HELPER_UMASK if helper else _BUILD_UMASK,
             measured=not helper and sub_stage != "after_script",
         )
+    if os.path.exists(call.lost_mark):
+        raise PodLost(
+            "The node of the job pod does not answer any more.",
+            why=f"An earlier script of this job found it so; {sub_stage} is not tried.",
+            remedy="This is no fault of the job: run it again.",
+            category=Category.NODE_LOST,
+        )
     runner, tail = cancel.Runner(), Tail(log.script_output)
     surroundings = _surroundings(job, journal, log, tick=runner.check, helper=helper, sink=tail.pass_on)
     script = Script(order, surroundings, connection_timeout=job.connection_timeout)

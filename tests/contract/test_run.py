@@ -161,6 +161,14 @@ def test_the_operator_log_has_the_end_with_its_figures(job: Job) -> None:
     assert (last["event"], last["code"], last["bytes"], last["sub_stage"]) == ("script ended", 3, 2, "build_script")
 
 
+def test_a_node_that_an_earlier_script_found_lost_is_not_waited_for_again(job: Job) -> None:
+    (job.attempt.folder / "kaniko-driver.node-lost").touch()
+    done = job.attempt.run("true\n", "after_script")
+    assert (done.code, job.verbs()) == (SYSTEM_FAILURE, [])
+    assert "The node of the job pod does not answer any more." in done.out
+    assert job.attempt.events[-1]["category"] == "node_lost"
+
+
 class TestWhyItFailed:
     """What is told below the last lines of a script, and by which name its failure is counted."""
 

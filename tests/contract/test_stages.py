@@ -186,12 +186,14 @@ class TestPrepare:
         attempt.config()
         said = failed(attempt, attempt.stage("prepare"))
         assert words in said
-        assert "the right that the message names" in said
+        assert "operator of this runner must correct what the message names" in said
 
     def test_expired_credentials_are_told_with_who_must_act(self, attempt: Attempt, server: ApiServer) -> None:
         server.answers = [lambda exchange: exchange.refuse(401, "Unauthorized", "Unauthorized")]
         attempt.config()
-        assert "the operator must renew the kubeconfig's token" in failed(attempt, attempt.stage("prepare"))
+        assert "the operator of this runner must renew the kubeconfig's token" in failed(
+            attempt, attempt.stage("prepare")
+        )
 
     def test_a_failure_is_in_the_operator_log_with_its_job(self, attempt: Attempt) -> None:
         attempt.config()

@@ -394,6 +394,17 @@ class TestGivingUp:
         assert lost.value.category == "node_lost"
         assert 60 <= pod.clock.now - before < 80
 
+    def test_a_node_that_the_api_server_cannot_reach_is_lost_and_said_once(self, pod: Pod) -> None:
+        message = "error sending request: Post https://10.0.0.9:10250/exec/x: dial tcp 10.0.0.9:10250: no route to host"
+        status = b'{"status":"Failure","reason":"InternalError","message":"%b"}' % message.encode()
+        pod.plans = [breaks_after(3), *[Plan(change=lambda _: [(STATUS, status)])] * 1000]
+        before = pod.clock.now
+        with pytest.raises(PodLost, match="does not answer") as lost:
+            pod.script(connection_timeout=600).run()
+        assert lost.value.why.endswith("dial tcp 10.0.0.9:10250: no route to host")
+        assert 60 <= pod.clock.now - before < 80
+        assert pod.said == []
+
     def test_a_silent_node_is_given_its_time_anew_when_the_api_server_was_away_too(self, pod: Pod) -> None:
         pod.plans = [breaks_after(3), *[Plan(refusal=Broken)] * 30]
         pod.fates = [*[Fate.RUNNING] * 15, Broken, *[Fate.RUNNING] * 14]
@@ -404,7 +415,20 @@ class TestGivingUp:
         pod.fates = [Broken] * 4
         assert pod.script().run().code == 0
 
-    def test_a_missing_right_ends_it_at_once(self, pod: Pod) -> None:
+    @pytest.mark.parametrize("category", ["right_missing", "credentials"])
+    def test_a_server_that_starts_may_not_know_the_right_to_begin(self, pod: Pod, category: str) -> None:
+        no = ClusterRefused("no", status=403, category=category)
+        pod.plans = [*[Plan(refusal=no)] * 3]
+        assert pod.script().run().code == 0
+
+    def test_a_right_to_begin_that_stays_missing_is_told_soon(self, pod: Pod) -> None:
+        pod.plans = [Plan(refusal=ClusterRefused("no", status=403, category="right_missing"))] * 100
+        before = pod.clock.now
+        with pytest.raises(ClusterRefused):
+            pod.script().run()
+        assert pod.clock.now - before < 10
+
+    def test_a_refusal_for_another_reason_ends_it_at_once(self, pod: Pod) -> None:
         pod.plans = [Plan(refusal=ClusterRefused("no", status=403))]
         with pytest.raises(ClusterRefused):
             pod.script().run()

@@ -274,7 +274,14 @@ def test_a_watch_that_never_lasts_is_not_begun_again_without_a_pause(
     assert cluster.server.requests().count(f"GET {PODS}") <= 5
 
 
-def test_a_missing_right_to_watch_is_told_at_once(prepare: Stage, cluster: Cluster) -> None:
+def test_a_right_to_watch_that_the_server_does_not_know_yet_is_waited_for(prepare: Stage, cluster: Cluster) -> None:
+    cluster.on_watch = lambda exchange: exchange.refuse(403, 'cannot watch resource "pods"', "Forbidden")
+    cluster.states = [pod_state(READY)]
+    assert prepare.run() == 0
+
+
+def test_a_missing_right_to_watch_is_told(prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "_DENIALS", 1)
     cluster.on_watch = lambda exchange: exchange.refuse(403, 'cannot watch resource "pods"', "Forbidden")
     with pytest.raises(ClusterRefused) as refused:
         prepare.run()

@@ -214,7 +214,10 @@ def test_a_watch_that_fails_leaves_the_wait_for_the_next_try(
     assert namespace.refused == 1
 
 
-def test_a_missing_right_to_watch_is_told(prepare: Stage, namespace: Namespace) -> None:
+def test_a_missing_right_to_watch_is_told(
+    prepare: Stage, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_DENIALS", 1)
     namespace.on_watch = [lambda exchange: exchange.refuse(403, 'cannot watch resource "pods"', "Forbidden")]
     with pytest.raises(ClusterRefused) as refused:
         prepare.run()
