@@ -28,9 +28,9 @@ def carry_out(name: str, stage: Callable[[Contract, Journal, JobLog], int]) -> i
     contract: Contract | None = None
     try:
         try:
+            contract = Contract.read(os.environ)
             # Not earlier: as long as nothing has begun, SIGTERM may simply end the process.
             cancel.listen()
-            contract = Contract.read(os.environ)
             return stage(contract, journal, log)
         finally:
             cancel.over()
