@@ -356,7 +356,8 @@ class Script:
             fate = self._around.look()
         except ClusterRefused as error:
             # Whether a right is missing for good, the next try of the stream itself tells.
-            if not self._is_known_to_run() and error.category not in _DENIED:
+            passing = error.category in _DENIED or error.status in _OVERLOADED or error.status >= _SERVER_ERROR
+            if not self._is_known_to_run() and not passing:
                 raise
         except ClusterUnreachable:
             pass

@@ -421,6 +421,15 @@ class TestGivingUp:
         pod.plans = [*[Plan(refusal=no)] * 3]
         assert pod.script().run().code == 0
 
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_a_server_in_a_storm_may_not_tell_of_the_pod_either_before_the_script_began(
+        self, pod: Pod, status: int
+    ) -> None:
+        storm = ClusterRefused("a storm", status=status)
+        pod.plans = [Plan(refusal=storm)] * 4
+        pod.fates = [storm] * 4
+        assert pod.script().run().code == 0
+
     def test_a_right_to_begin_that_stays_missing_is_told_soon(self, pod: Pod) -> None:
         pod.plans = [Plan(refusal=ClusterRefused("no", status=403, category="right_missing"))] * 100
         before = pod.clock.now
