@@ -29,6 +29,7 @@ __all__ = [
     "failed_services",
     "last_words",
     "of_lost_pod",
+    "of_silent_node",
     "of_start",
     "of_waiting_pod",
 ]
@@ -108,6 +109,17 @@ def of_waiting_pod(pod: dict[str, Any]) -> Diagnosis | None:
 
             return scheduling.unscheduled(pod, str(condition.get("message") or condition.get("reason") or ""))
     return None
+
+
+def of_silent_node(pod: dict[str, Any]) -> Diagnosis:
+    """Explain why a pod that has a node for a minute was not taken by its kubelet, which answers within a second."""
+    return Diagnosis(
+        category=Category.NODE_LOST,
+        what="The node that was to run the job pod does not answer.",
+        why=f"The scheduler gave the pod to {(pod.get('spec') or {}).get('nodeName')}, whose kubelet has not taken it.",
+        remedy=f"This is no fault of the job: run it again. If it stays, {OPERATOR} must look at the node.",
+        final=True,
+    )
 
 
 def of_start(events: list[dict[str, Any]]) -> Diagnosis | None:

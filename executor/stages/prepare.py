@@ -199,7 +199,7 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> 
             if current is None:
                 raise _not_started(cause.of_lost_pod(None, names.BUILD, api.events_of(job.pod)))
             pod = current
-            waiting.look_into_events(api)
+            waiting.look_closer(api, pod)
     raise waiting.timed_out(api)
 
 
@@ -236,10 +236,16 @@ class _Waiting:
             return min(left, self._job.start_timeout)
         return min(left, self._job.start_timeout, max(1.0, self._scheduled + self._next_look - time.monotonic()))
 
-    def look_into_events(self, api: Api) -> None:
-        """Say what only events tell of a pod that has a node: volumes that cannot be mounted, a network that fails."""
+    def look_closer(self, api: Api, pod: dict[str, Any]) -> None:
+        """Say what only events tell of a pod that has a node: volumes that cannot be mounted, a network that fails.
+
+        Raises:
+            PodNotStarted: its node has not even taken it.
+        """
         if self._scheduled is None or not self._silent or time.monotonic() < self._scheduled + self._next_look:
             return
+        if self._next_look > _FIRST_LOOK and not (pod.get("status") or {}).get("startTime"):
+            raise _not_started(cause.of_silent_node(pod))
         self._next_look *= 3
         found = cause.of_start(api.events_of(self._job.pod))
         if found is not None:
@@ -326,10 +332,12 @@ def _not_started(found: cause.Diagnosis, *, authors: bool = False) -> PodNotStar
 def _deleted_on_failure(job: Job, journal: Journal) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as failure:
+        # No kubelet would say that the containers have ended.
+        grace = 0 if getattr(failure, "category", "") == Category.NODE_LOST else None
         try:
             with Api(job.connection, patience=min(_DELETE_PATIENCE, job.connection_timeout)) as api:
-                api.delete_pod(job.pod)
+                api.delete_pod(job.pod, grace_seconds=grace)
         except DriverError as error:
             # `cleanup` follows, and tries again.
             journal.warning("the pod could not be deleted", reason=str(error))

@@ -170,6 +170,28 @@ def test_why_it_waits_is_said_once_and_on_change(prepare: Stage, cluster: Cluste
     assert "2 Insufficient cpu" in prepare.said
 
 
+def test_a_node_that_does_not_take_the_pod_is_lost_and_the_pod_goes_without_it(
+    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_FIRST_LOOK", 0.5)
+    cluster.states = [pod_state({})]
+    with pytest.raises(PodNotStarted, match="does not answer") as failed:
+        prepare.run()
+    assert failed.value.category == "node_lost"
+    assert "node1" in failed.value.why
+    (delete,) = [exchange for exchange in cluster.server.exchanges if exchange.method == "DELETE"]
+    assert delete.body == {"gracePeriodSeconds": 0}
+
+
+def test_a_slow_start_on_a_node_that_took_the_pod_is_waited_for(
+    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_FIRST_LOOK", 0.2)
+    cluster.states = [pod_state({}, startTime="2026-01-01T00:00:00Z")]
+    with pytest.raises(PodNotStarted, match="A volume of the job pod cannot be mounted"):
+        prepare.run(start_timeout=3)
+
+
 def test_an_image_that_stays_away_ends_the_wait(
     prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
