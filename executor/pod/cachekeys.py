@@ -32,20 +32,21 @@ def has_identity(cache: Cache) -> bool:
     return cache.credentials in AUDIENCES
 
 
-def environment(cache: Cache, use: Use, pod: str) -> list[dict[str, Any]]:
+def environment(cache: Cache, use: Use, *, tenant: str, pod: str) -> list[dict[str, Any]]:
     """Return the variables of the cache registry that keys come from."""
     if cache.credentials == "sts":
         return [_reference(name, names.cache_secret(pod)) for name in (*_PAIR, _TOKEN)]
     if cache.credentials == "secret":
         secret = (cache.read_only_secret if use.mode == "read-only" else "") or cache.secret
         return [_reference(name, secret) for name in _PAIR]
+    # Nothing of the job: a pod that waits for one must be the same.
     file = f"{FOLDER}/{_FILE}"
     values = {"AWS_REGION": cache.region}
     if cache.credentials == "pod-identity":
         values |= {"AWS_CONTAINER_CREDENTIALS_FULL_URI": _POD_IDENTITY, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": file}
     else:
         role = (cache.read_only_role if use.mode == "read-only" else "") or cache.role
-        values |= {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": file, "AWS_ROLE_SESSION_NAME": pod}
+        values |= {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": file, "AWS_ROLE_SESSION_NAME": tenant}
         if cache.sts_endpoint:
             values["AWS_ENDPOINT_URL_STS"] = cache.sts_endpoint
     return [{"name": name, "value": value} for name, value in values.items()]

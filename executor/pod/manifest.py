@@ -275,7 +275,7 @@ def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
         "command": list(registry.COMMAND),
         "env": [
             *_environment({"LAYER_CACHE": configuration}),
-            *cachekeys.environment(cache, use, request.name),
+            *cachekeys.environment(cache, use, tenant=tenant.name, pod=request.name),
         ],
         "resources": _resources(tenant.resources.cache_registry),
         "securityContext": _context(user=65534) | {"readOnlyRootFilesystem": True, "runAsNonRoot": True},

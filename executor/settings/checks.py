@@ -107,6 +107,8 @@ def _check_credentials(tenant: Tenant, complain: Complain) -> None:
                 ("overrides", "service_accounts"),
                 "a job must not choose the service account that the keys of the layer cache come by",
             )
+    if cache.credentials == "sts" and tenant.capacity.warm_pods:
+        complain(("capacity", "warm_pods"), "a pod that waits has no job yet, and so no keys of STS for one")
     longest = tenant.runner.longest_job.seconds + tenant.timeouts.after_job.seconds
     if cache.credentials == "sts" and longest > _LONGEST_STS:
         complain(

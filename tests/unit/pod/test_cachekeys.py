@@ -36,7 +36,7 @@ def test_a_role_is_taken_on_by_a_token_that_only_the_cache_registry_sees() -> No
     assert found["AWS_ROLE_ARN"] == ROLE
     assert found["AWS_WEB_IDENTITY_TOKEN_FILE"] == "/cache-identity/token"
     assert found["AWS_ENDPOINT_URL_STS"] == "https://sts.example"
-    assert found["AWS_ROLE_SESSION_NAME"] == POD_REQUEST.name
+    assert found["AWS_ROLE_SESSION_NAME"] == "tenant-a"
     (volume,) = [one for one in manifest["spec"]["volumes"] if "projected" in one]
     (source,) = volume["projected"]["sources"]
     assert source["serviceAccountToken"]["audience"] == "sts.amazonaws.com"
