@@ -14,6 +14,7 @@ from rich.console import Console
 
 from testbed import bed, ci, layout, network
 from testbed.bench import host
+from testbed.bench.cache import cache
 from testbed.bench.ground import prepared
 from testbed.bench.measures import LONG, MEASURES
 from testbed.bench.plot import svg
@@ -44,6 +45,7 @@ Try:
   scripts/bench --only job --rounds 3
   scripts/bench --json figures.json --svg figures.svg
   scripts/bench --show figures.json --markdown
+  scripts/bench cache --help      the layer cache alone: no cache, cold, warm, a local directory
 
 It ends with exit code 1 when a job fails, since then nothing that was measured means anything. The bed is left as
 it was found, up or down, but for the first tenant's layer cache, which `build` empties.
@@ -124,7 +126,10 @@ if __name__ == "__main__":
     # Ends as by Ctrl-C: what was made in the cluster is deleted on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        main(prog_name="scripts/bench")
+        if sys.argv[1:2] == ["cache"]:
+            cache(sys.argv[2:], prog_name="scripts/bench cache")
+        else:
+            main(prog_name="scripts/bench")
     except BedError as error:
         print(f"bench: {error}", file=sys.stderr)
         if FOLDER.exists():
