@@ -206,3 +206,15 @@ def test_a_job_that_may_only_read_cannot_write_by_the_registrys_own_door(project
     assert "refused-as-it-should\n" in log
     assert set(layer_cache.objects(TENANT)) == before
     assert "Error uploading layer to cache" not in log
+
+
+def test_a_layer_of_300_mb_is_built_stored_and_found_in_a_pod_of_2_gib(project: Project) -> None:
+    path = project.settings / "tenants" / f"{TENANT.name}.toml"
+    text = path.read_text()
+    assert text.count('memory_limit = "3Gi"') == 1
+    write_private(path, text.replace('memory_limit = "3Gi"', 'memory_limit = "2Gi"'))
+    large = f"FROM {layout.REGISTRY}/library/busybox:1\nRUN head -c 300000000 /dev/urandom > /large\n"
+    project.build(large)
+    log = project.build(large)
+    assert (kaniko_log.hits(log), kaniko_log.misses(log)) == (1, 0)
+    assert "memory was near its limit" not in log
