@@ -54,6 +54,11 @@ class Build:
         return self.figures.get("cache_requests", 0)
 
     @property
+    def processor(self) -> float:
+        """Seconds of processor time, which other work of the machine changes less."""
+        return self.figures.get("cpu_ms", 0) / 1000
+
+    @property
     def memory(self) -> float:
         """MB that programs held at the most."""
         return self.figures.get("programs_bytes", 0) / 1e6
@@ -128,6 +133,8 @@ def flags(builds: Builds, rounds: int) -> list[dict[str, Any]]:
             "flags": name,
             "cold_seconds": round(median(one.seconds for one in cold), 2),
             "warm_seconds": round(median(one.seconds for one in warm), 2),
+            "cold_cpu_seconds": round(median(one.processor for one in cold), 1),
+            "warm_cpu_seconds": round(median(one.processor for one in warm), 1),
             "memory_mb": round(median(one.memory for one in cold)),
         }
         for name, (cold, warm) in found.items()
@@ -174,10 +181,9 @@ def cache(*, rounds: int, target: str, of_flags: bool) -> None:
 def in_words(found: Any) -> str:
     """Make lines for people."""
     if isinstance(found, list):
-        rows = [
-            f"{one['flags']:28} {one['cold_seconds']:6} {one['warm_seconds']:6} {one['memory_mb']:7}" for one in found
-        ]
-        return "\n".join([f"{'flags':28} {'cold s':>6} {'warm s':>6} {'MB':>7}", *rows])
+        form = "{flags:28} {cold_seconds:6} {cold_cpu_seconds:6} {warm_seconds:6} {warm_cpu_seconds:6} {memory_mb:7}"
+        head = f"{'flags':28} {'cold s':>6} {'CPU s':>6} {'warm s':>6} {'CPU s':>6} {'MB':>7}"
+        return "\n".join([head, *(form.format(**one) for one in found)])
     none, cold, warm = (found[f"{kind}_seconds"] for kind in ("no_cache", "cold", "warm"))
     local, requests = found["local_cache_seconds"], found["s3_requests"]
     return "\n".join(

@@ -34,8 +34,9 @@ def test_people_read_ratios() -> None:
 
 
 def test_flags_are_a_line_each() -> None:
-    rows = [{"flags": "--a", "cold_seconds": 1.0, "warm_seconds": 0.5, "memory_mb": 40}]
-    assert in_words(rows).splitlines()[1].split() == ["--a", "1.0", "0.5", "40"]
+    cold = {"cold_seconds": 1.0, "cold_cpu_seconds": 0.9}
+    rows = [{"flags": "--a", **cold, "warm_seconds": 0.5, "warm_cpu_seconds": 0.4, "memory_mb": 40}]
+    assert in_words(rows).splitlines()[1].split() == ["--a", "1.0", "0.9", "0.5", "0.4", "40"]
 
 
 def test_help_says_what_is_measured() -> None:
