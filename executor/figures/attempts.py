@@ -35,7 +35,7 @@ _OVER = frozenset(
     {"pod deleted", "no pod to delete", "pod of a lost node deleted", "pod kept", "cleanup left something behind"}
 )
 _PEAKS = ("memory_bytes", "programs_bytes", "disk_bytes", "builds_bytes")
-_SUMS = ("cpu_ms", "cache_hits", "cache_misses")
+_SUMS = ("cpu_ms", "cache_hits", "cache_misses", "cache_read_bytes", "cache_written_bytes", "cache_saved_ms")
 _LIMITS = ("memory_limit_bytes", "disk_limit_bytes", "builds_limit_bytes", "cpu_limit_millicores")
 
 

@@ -42,8 +42,16 @@ FIELDS = {
     "builds_bytes": "Bytes on the volume of the clone, `/builds`.",
     "builds_limit_bytes": "Its limit (`volumes.builds`).",
     "bytes": "What the script printed.",
+    "cache_dropped": "Layers that were not stored, because S3 took no more.",
     "cache_hits": "Layers that Kaniko found in the layer cache, by its own lines.",
+    "cache_lost": "Layers that were lost or damaged in S3 and were built anew.",
     "cache_misses": "Layers that it looked for and did not find.",
+    "cache_read_bytes": "What the cache registry read from S3.",
+    "cache_reason": "Number of why the cache was not used, or not wholly (cache-registry/story.go); 0: all was well.",
+    "cache_requests": "Requests of the cache registry to S3.",
+    "cache_saved_ms": "About how much time the hits saved: building these layers when they were stored, less fetching.",
+    "cache_wait_ms": "How long the pod waited for S3 beyond what is usual.",
+    "cache_written_bytes": "What the cache registry wrote to S3.",
     "category": "What kind of failure it is, by a name that never changes; empty where it is none. All names: "
     "[when things break](../explanation/when-things-break.md).",
     "code": "Exit code of the script.",
@@ -73,7 +81,11 @@ FIELDS = {
 }
 """Fields of single events."""
 
-_USED = ("memory_bytes", "programs_bytes", "cpu_ms", "disk_bytes", "builds_bytes", "cache_hits", "cache_misses")
+_USED = (
+    *("memory_bytes", "programs_bytes", "cpu_ms", "disk_bytes", "builds_bytes", "cache_hits", "cache_misses"),
+    *("cache_read_bytes", "cache_written_bytes", "cache_requests", "cache_wait_ms", "cache_saved_ms"),
+    *("cache_dropped", "cache_lost", "cache_reason"),
+)
 _LIMITS = ("memory_limit_bytes", "disk_limit_bytes", "builds_limit_bytes", "cpu_limit_millicores")
 _ALL = ("config", "prepare", "run", "cleanup")
 

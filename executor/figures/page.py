@@ -89,6 +89,8 @@ def _section(one: Totals, attempts: Sequence[Attempt]) -> str:
         ("build, median", words.span(one.build.median)),
         *((_peak_of(name, peak), words.size(peak.used)) for name, peak in one.peaks.items()),
         ("layer cache hits", words.percent(one.cache_hit_rate)),
+        ("read from the layer cache", words.size(one.cache_read_bytes)),
+        ("hours that it saved, about", words.hours(one.cache_saved_hours)),
         ("node hours", words.hours(sum(one.node_hours.values()))),
         ("pod hours", words.hours(one.pod_hours)),
         ("CPU hours used", words.hours(one.cpu_hours)),

@@ -68,6 +68,10 @@ class Totals:
     oom_kills: int
     cache_hits: int
     cache_misses: int
+    cache_read_bytes: int
+    cache_written_bytes: int
+    cache_saved_hours: float
+    """About what building the layers that were found would have taken."""
     node_hours: dict[str, float]
     """Node -> hours in which at least one job pod of the tenant was on it."""
     pod_hours: float
@@ -115,6 +119,9 @@ def totals(tenant: str, attempts: Sequence[Attempt]) -> Totals:
         oom_kills=sum(one.oom_kills for one in attempts),
         cache_hits=_sum(attempts, "cache_hits"),
         cache_misses=_sum(attempts, "cache_misses"),
+        cache_read_bytes=_sum(attempts, "cache_read_bytes"),
+        cache_written_bytes=_sum(attempts, "cache_written_bytes"),
+        cache_saved_hours=_sum(attempts, "cache_saved_ms") / 1000 / HOUR,
         node_hours=node_hours(attempts),
         pod_hours=sum(end - begin for begin, end in map(_life, attempts)) / HOUR,
         cpu_hours=_sum(attempts, "cpu_ms") / 1000 / HOUR,

@@ -139,6 +139,8 @@ def _rows(one: Totals) -> list[tuple[str, str]]:
         ("/builds, most", peak("builds")),
         ("killed for memory", str(one.oom_kills)),
         ("layer cache hits", words.percent(one.cache_hit_rate)),
+        ("read from, written to it", f"{words.size(one.cache_read_bytes)}, {words.size(one.cache_written_bytes)}"),
+        ("hours that it saved, about", words.hours(one.cache_saved_hours)),
         ("node hours", words.hours(sum(one.node_hours.values()))),
         ("pod hours", words.hours(one.pod_hours)),
         ("CPU hours used", words.hours(one.cpu_hours)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,16 @@ def test_an_event_has_the_fields_that_the_catalogue_says(event: object) -> None:
     assert fields <= set(one.fields), "executor/figures/events.py describes the operator log: add the field there"
     if one.name not in COMPUTED["figures"]:
         assert set(one.fields) == fields
+
+
+def test_what_a_script_used_is_told_by_the_names_of_the_catalogue() -> None:
+    """The figures of `resources used` come from two modules that know no catalogue."""
+    (event,) = [one for one in EVENTS if one.name == "resources used"]
+    source = "".join((ROOT / f"executor/stages/{name}.py").read_text() for name in ("summary", "story"))
+    assert [field for field in event.fields if field != "seconds" and f'"{field}":' not in source] == []
+    assert set(re.findall(r'^ +"((?:cache|memory|programs|cpu|disk|builds)_\w+)":', source, re.MULTILINE)) <= set(
+        event.fields
+    )
 
 
 def test_every_field_is_explained_and_used() -> None:

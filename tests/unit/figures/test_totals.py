@@ -44,6 +44,8 @@ def test_a_node_counts_once_while_several_jobs_are_on_it() -> None:
 def test_the_hit_rate_is_of_layers_and_not_of_jobs() -> None:
     found = totals("t", read(job(1, cache_hits=9, cache_misses=0), job(2, cache_hits=0, cache_misses=3), job(3)))
     assert found.cache_hit_rate == 0.75
+    traffic = totals("t", read(job(1, cache_read_bytes=GIB, cache_saved_ms=HOUR * 1000), job(2, cache_read_bytes=GIB)))
+    assert (traffic.cache_read_bytes, traffic.cache_written_bytes, traffic.cache_saved_hours) == (2 * GIB, 0, 1.0)
     assert totals("t", read(job(1))).cache_hit_rate is None
 
 
