@@ -62,6 +62,8 @@ class Place:
             return Fate.RUNNING
         if self._seen is not None and "running" in cause.container_state(self._seen, self._other):
             return Fate.ENDED
+        if self._seen is not None and _is_starting(self._seen, cause.container_state(self._seen, self._container)):
+            return Fate.RUNNING
         raise self.explain()
 
     def explain(self) -> PodLost:
@@ -94,6 +96,17 @@ class Place:
 
         with Api(self._connection, patience=_LOOK_SECONDS, tries=1) as api:
             return api.events_of(self._pod)
+
+
+def _is_starting(pod: dict[str, Any], state: dict[str, Any]) -> bool:
+    """Tell whether the kubelet has said nothing yet of a container in which a script runs already.
+
+    `prepare` asks the pod itself, so scripts begin before the kubelet has told the API server; one that is restarted in
+    between tells it late.
+    """
+    status = pod.get("status") or {}
+    leaving = status.get("reason") or pod["metadata"].get("deletionTimestamp")
+    return not leaving and "terminated" not in state and status.get("phase") in {"Pending", "Running"}
 
 
 def _first_life(pod: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -114,3 +114,22 @@ def test_why_a_pod_is_gone_is_asked_of_its_events_once(
     with pytest.raises(PodLost) as lost:
         place(connection).look()
     assert (lost.value.category, naps, len(server.exchanges)) == (category, [], 2)
+
+
+@pytest.mark.parametrize("states", [{}, {"build": {"waiting": {"reason": "ContainerCreating"}}}])
+def test_a_container_of_which_the_kubelet_has_said_nothing_yet_is_at_work(
+    server: ApiServer, connection: Connection, states: dict[str, Any]
+) -> None:
+    """Scripts begin when the pod itself says so, which a kubelet that is restarted tells the API server later."""
+    server.answers = [lambda exchange: exchange.json(200, pod_state(states, phase="Pending"))]
+    assert place(connection).look() is Fate.RUNNING
+
+
+@pytest.mark.parametrize("status", [{"phase": "Failed"}, {"phase": "Running", "reason": "Evicted", "message": "x"}])
+def test_but_not_in_a_pod_that_is_over(
+    server: ApiServer, connection: Connection, naps: list[float], status: dict[str, Any]
+) -> None:
+    server.answers = [lambda exchange: exchange.json(200, pod_state({}, **status))]
+    with pytest.raises(PodLost):
+        place(connection).look()
+    assert sum(naps) < 10
