@@ -14,6 +14,8 @@ from testbed.errors import BedError
 from testbed.progress import Progress
 
 PROGRAMS = Path(sys.executable).parent
+UNREACHABLE = 3
+"""Exit code of scripts/audit where nobody could be asked."""
 KINDS = ("lint", "unit", "contract", "cluster")
 
 LINTERS = (
@@ -27,7 +29,7 @@ HELP = """
 Run the project's checks and tests; without arguments all of them.
 
 \b
-lint      style, strict types, and who may import whom
+lint      style, strict types, who may import whom, and known holes in dependencies
 unit      pure functions and the in-pod programs; a minute and a half, no root
 contract  the stage commands, called as GitLab Runner calls them; two or three minutes, no root
 cluster   real jobs on the test bed; needs root and Linux, and builds the bed when it is not there
@@ -61,6 +63,13 @@ def _lint(progress: Progress) -> None:
     for program, *arguments in LINTERS:
         with progress.step(" ".join((program, *arguments))):
             _run([str(PROGRAMS / program), *arguments])
+    with progress.step("audit of what is locked"):
+        done = subprocess.run(["scripts/audit"], capture_output=True, text=True, check=False)
+    if done.returncode == UNREACHABLE:
+        # Neither good nor bad, and no reason to stop work in a network without advisories.
+        progress.say(done.stderr.strip().splitlines()[-1])
+    elif done.returncode:
+        sys.exit(f"scripts/test: scripts/audit found something:\n{done.stdout}")
 
 
 def _pytest(progress: Progress, kind: str, expression: str, enter: tuple[str, ...] = ()) -> None:

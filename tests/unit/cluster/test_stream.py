@@ -15,9 +15,11 @@ from executor.cluster import credentials
 from executor.cluster.stream import STATUS, STDERR, STDOUT, ExecStream
 from executor.errors import ClusterRefused, ClusterUnreachable
 from tests.support.api_server import frame_bytes
+from tests.support.tls import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from executor.job import Connection
     from tests.support.api_server import Answer, ApiServer, Exchange, Peer
@@ -357,3 +359,23 @@ def test_a_server_below_a_path_is_asked_there(server: ApiServer, connection: Con
     server.answers = [accepts(hangs_on)]
     client.open(replace(connection, server=f"{server.url}/k8s/clusters/c-1"))
     assert server.exchanges[0].path == "/k8s/clusters/c-1/api/v1/namespaces/tenant-a/pods/job/exec"
+
+
+class TestTrust:
+    """Exec verifies the server as every other request does: what runs in a pod gets registry logins on its stdin."""
+
+    def test_a_server_of_another_authority_gets_nothing(
+        self, server: ApiServer, connection: Connection, client: Client, tmp_path: Path
+    ) -> None:
+        server.answers = [accepts(hangs_on)]
+        other = make_certificate(tmp_path / "other")
+        with pytest.raises(ClusterUnreachable) as refused:
+            client.open(replace(connection, ca_file=str(other.certificate)))
+        assert "CERTIFICATE_VERIFY_FAILED" in refused.value.why
+        assert server.exchanges == []
+
+    def test_nor_does_one_of_another_name(self, server: ApiServer, connection: Connection, client: Client) -> None:
+        server.answers = [accepts(hangs_on)]
+        with pytest.raises(ClusterUnreachable):
+            client.open(replace(connection, tls_server_name="kubernetes.example.com"))
+        assert server.exchanges == []
