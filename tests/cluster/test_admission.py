@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("_bed")
 
-IMAGES = {"kaniko": "registry.example.com/kaniko:1", "helper": "registry.example.com/helper:1"}
+IMAGES = {one: f"registry.example.com/{one}:1" for one in ("kaniko", "helper", "cache_registry")}
 CACHE = {"mode": "read-write", "bucket": "b", "secret": "s"}
 TAINT = {"key": "tenant", "value": "a", "effect": "NoSchedule"}
 VARIOUS: dict[str, dict[str, Any]] = {
