@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import math
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+import executor
 from testbed import bed, ci, layout, network
 from testbed.bench import host
 from testbed.bench.cache import cache
@@ -34,7 +36,7 @@ Both take the same jobs in turn, with the same images, requests and limits, on t
 else this machine does meets both. Absolute times are those of a small machine: the ratios are what counts.
 
 \b
-job     a trivial job with a git clone: hand-out to script and to end; API requests, from the audit log
+job     a trivial job with a git clone, cold and with a warm pod: hand-out to script and to end; API requests
 stages  wall time, CPU and memory of each stage process; start of `run` to the script's first byte
 twenty  twenty jobs at once: script starts, makespan, CPU and memory of the runner and all below it
 log     200 MB through one stage; how soon lines arrive under one and under twenty streams
@@ -111,6 +113,8 @@ def measure(wanted: tuple[str, ...], rounds: int, progress: Progress) -> Samples
     """Take the measures in their order."""
     samples: Samples = {}
     remove(FOLDER)
+    # An installed driver has bytecode; this environment may be told to write none.
+    compileall.compile_dir(Path(executor.__file__).parent, quiet=1)
     with prepared(FOLDER, progress) as ground:
         for name, take in MEASURES.items():
             if name in wanted:

@@ -15,7 +15,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from testbed import api, ci, cluster, layout, pki, programs
+from executor.pod.names import WARM_LABEL
+from testbed import api, ci, cluster, layout, pki, programs, tenants
 from testbed.bench import shim
 from testbed.coordinator import Coordinator
 from testbed.errors import BedError
@@ -33,13 +34,16 @@ if TYPE_CHECKING:
     from testbed.progress import Progress
 
 TENANT = layout.TENANTS[0]
-BUILTIN, DRIVER, MEASURED = "builtin", "driver", "measured"
-"""Whom a job is for: the built-in executor, the driver, the driver with every stage's consumption written down."""
+BUILTIN, DRIVER, WARM, MEASURED = "builtin", "driver", "warm", "measured"
+"""Whom a job is for: the built-in executor, the driver, the driver with warm pods, the driver with every stage's
+consumption written down."""
+WARM_PODS = 2
 NAMESPACE = "bench-builtin"
 ACCOUNT = "gitlab-runner"
 USERS = {
     BUILTIN: f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}",
     DRIVER: f"system:serviceaccount:{TENANT.name}:kaniko-driver",
+    WARM: f"system:serviceaccount:{TENANT.name}:kaniko-driver",
 }
 TOKEN_LIFE = 24 * 3600  # seconds
 REQUESTS = {
@@ -71,6 +75,8 @@ class Ground:
     coordinator: Coordinator
     runner: Runner
     settings: Path
+    warm_settings: Path
+    """The same, for a tenant with warm pods."""
     records: Path
     """Where the stages of jobs for MEASURED leave what they used."""
     progress: Progress
@@ -98,10 +104,41 @@ class Ground:
         """Wait until the pods of ended jobs are gone; their end would disturb what is measured next."""
         wait_for("the end of the jobs' pods", lambda: not pods(), CLEAN_UP)
 
+    @contextmanager
+    def warmed(self) -> Iterator[None]:
+        """Let the tenant have warm pods for the block."""
+        tenants.operate("apply", TENANT.name, "--yes", folder=self.warm_settings)
+        try:
+            wait_until_warm()
+            yield
+        finally:
+            tenants.operate("apply", TENANT.name, "--yes")
+            wait_for("the end of the warm pods", lambda: not warm_pods(), CLEAN_UP)
+
 
 def pods() -> list[dict[str, Any]]:
-    """The pods of both namespaces."""
-    return [*cluster.pods(NAMESPACE), *cluster.pods(TENANT.name)]
+    """The pods of both namespaces, less those that wait for jobs."""
+    return [*cluster.pods(NAMESPACE), *(pod for pod in cluster.pods(TENANT.name) if not _waits(pod))]
+
+
+def warm_pods() -> list[dict[str, Any]]:
+    """The pods that wait for jobs."""
+    return [pod for pod in cluster.pods(TENANT.name) if _waits(pod)]
+
+
+def wait_until_warm() -> None:
+    """Wait until every pod that is to wait for jobs is ready for one."""
+    wait_for("the warm pods", lambda: sum(map(_is_ready, warm_pods())) == WARM_PODS, CLEAN_UP)
+
+
+def _waits(pod: dict[str, Any]) -> bool:
+    return WARM_LABEL in pod["metadata"].get("labels", {})
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    return any(
+        one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ())
+    ) and not pod["metadata"].get("deletionTimestamp")
 
 
 @contextmanager
@@ -109,25 +146,28 @@ def prepared(folder: Path, progress: Progress) -> Iterator[Ground]:
     """Make the ground for the block, and take it away again; the caller is in the bed's network namespace."""
     with _namespace(progress):
         settings = write_settings(folder / "settings")
+        warm_settings = write_settings(folder / "warm-settings", warm=WARM_PODS)
         repositories, records = folder / "repositories", folder / "stages.jsonl"
-        queues = (BUILTIN, DRIVER, MEASURED)
+        queues = (BUILTIN, DRIVER, WARM, MEASURED)
         with Coordinator(
             layout.HOST_ADDRESS, folder=folder / "jobs", repositories=repositories, tenants=queues
         ) as coordinator:
             _commit_small(coordinator, folder / "small")
-            sections = _sections(coordinator, settings, recorder(folder / "recorder", records))
+            sections = _sections(coordinator, settings, warm_settings, recorder(folder / "recorder", records))
             with Runner(programs.RUNNER.path, folder / "runner", url=coordinator.url, sections=sections) as runner:
-                yield Ground(folder, coordinator, runner, settings, records, progress)
+                yield Ground(folder, coordinator, runner, settings, warm_settings, records, progress)
                 runner.check()
 
 
-def write_settings(folder: Path, source: Path = layout.DRIVER) -> Path:
-    """Write the tenant's settings with the bench's requests; returns the folder."""
+def write_settings(folder: Path, source: Path = layout.DRIVER, *, warm: int = 0) -> Path:
+    """Write the tenant's settings with the bench's requests and so many warm pods; returns the folder."""
     tenant = tomllib.loads((source / "tenants" / f"{TENANT.name}.toml").read_text())
     for container, requests in REQUESTS.items():
         tenant["resources"].setdefault(container, {}).update(requests)
     # Twenty pods on one small node may wait for each other; that is what is measured, and no failure.
     tenant["timeouts"] = tenant.get("timeouts", {}) | {"schedule": "5m", "start": "5m"}
+    if warm:
+        tenant["capacity"] = tenant.get("capacity", {}) | {"warm_pods": warm}
     pki.write_private(folder / "driver.toml", toml({"version": 1, "log": {"file": str(folder / "driver.jsonl")}}))
     pki.write_private(folder / "tenants" / f"{TENANT.name}.toml", toml(tenant))
     return folder
@@ -149,7 +189,7 @@ def kubernetes_options(resources: Mapping[str, Mapping[str, str]]) -> dict[str, 
     return options
 
 
-def _sections(coordinator: Coordinator, settings: Path, measured: Path) -> list[Section]:
+def _sections(coordinator: Coordinator, settings: Path, warm: Path, measured: Path) -> list[Section]:
     resources = tomllib.loads((settings / "tenants" / f"{TENANT.name}.toml").read_text())["resources"]
     token = coordinator.runner_token
     return [
@@ -161,6 +201,7 @@ def _sections(coordinator: Coordinator, settings: Path, measured: Path) -> list[
             options=kubernetes_options(resources),
         ),
         replace(custom(TENANT.name, token(DRIVER), driver=ci.DRIVER_COMMAND, settings=settings), name=DRIVER),
+        replace(custom(TENANT.name, token(WARM), driver=ci.DRIVER_COMMAND, settings=warm), name=WARM),
         replace(custom(TENANT.name, token(MEASURED), driver=measured, settings=settings), name=MEASURED),
     ]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from testbed import cluster
 from testbed.bench import audit, clock, host
 from testbed.bench.build import build
-from testbed.bench.ground import BUILTIN, DRIVER, MEASURED, TENANT, USERS, recorder
+from testbed.bench.ground import BUILTIN, DRIVER, MEASURED, TENANT, USERS, WARM, recorder, wait_until_warm
 from testbed.bench.player import Attempt, output
 from testbed.bench.samples import Samples, merge
 from testbed.errors import BedError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from testbed.coordinator_job import JobResult
 
 
+COLUMNS = {BUILTIN: "builtin", DRIVER: "cold", WARM: "warm"}
+"""Whom a job is for -> its column in the results."""
 TRIVIAL = (clock.mark("start"),)
 TOGETHER = 20
 RUN_STAGES = 4
@@ -43,22 +45,26 @@ READ_AT_ONCE = 1 << 20
 def job(ground: Ground, rounds: int) -> Samples:
     """A trivial job with a git clone: hand-out to the script's first line and to its end; its API requests."""
     samples: Samples = {}
-    begins: dict[str, list[datetime]] = {BUILTIN: [], DRIVER: []}
-    for number in range(rounds + 1):
-        for queue, moments in begins.items():
-            result = ground.finished(ground.submit(queue, TRIVIAL))
-            if number:  # the first of each warms up what a second job finds warm
-                moments.append(_handed_out(result))
-                merge(samples, _times(queue, result))
-        merge(samples, {"load_average": [host.load()]})
-    ground.wait_until_quiet()
-    for queue, moments in begins.items():
-        merge(samples, requests(queue, moments))
+    taken: list[tuple[str, datetime]] = []
+    with ground.warmed():
+        for number in range(rounds + 1):
+            for queue in COLUMNS:
+                result = ground.finished(ground.submit(queue, TRIVIAL))
+                # Whatever of a job goes on behind its end would disturb the next one, and be counted as its own.
+                ground.wait_until_quiet()
+                wait_until_warm()
+                taken.append((queue, _handed_out(result)))
+                if number:  # the first of each warms up what a second job finds warm
+                    merge(samples, _times(queue, result))
+            merge(samples, {"load_average": [host.load()]})
+        ended = datetime.now(UTC)
+    for queue in COLUMNS:
+        merge(samples, requests(queue, taken, ended))
     return samples
 
 
 def _times(queue: str, result: JobResult) -> Samples:
-    column = "cold" if queue == DRIVER else queue
+    column = COLUMNS[queue]
     begun = clock.since_boot(_handed_out(result))
     return {
         f"finish_seconds.{column}": [_seconds(result)],
@@ -66,9 +72,11 @@ def _times(queue: str, result: JobResult) -> Samples:
     }
 
 
-def requests(queue: str, begins: list[datetime]) -> Samples:
-    """API requests of jobs that ran one after another, in all and by kind."""
-    counts = audit.count(cluster.requests_of(USERS[queue]), [*begins, datetime.now(UTC)])
+def requests(queue: str, taken: list[tuple[str, datetime]], ended: datetime) -> Samples:
+    """API requests of an executor's jobs, in all and by kind; `taken` are all jobs, one after another."""
+    counted = audit.count(cluster.requests_of(USERS[queue]), [*(begun for _, begun in taken), ended])
+    # The first of each is left out, as it is of the times.
+    counts = [count for (of, _), count in zip(taken, counted, strict=True) if of == queue][1:]
     samples: Samples = {f"api_requests_per_job.{queue}": [float(count.total()) for count in counts]}
     for kind in sorted({kind for count in counts for kind in count}):
         samples[f"api_requests.{queue}.{kind}"] = [float(count[kind]) for count in counts]
