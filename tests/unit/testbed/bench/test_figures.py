@@ -120,7 +120,7 @@ def test_the_table_says_what_is_reached_what_is_missed_and_what_is_not_there_yet
         "yes",
         "3: 1.90 to 2.20",
     ]
-    assert "not yet" in rows["the same with a warm pod (s)"]
+    assert "not yet" in rows["finished with a warm pod (s)"]
     assert " no " in rows["20 at once: makespan (s)"]
     assert "log of 200 MB (MB/s)" not in rows
 
