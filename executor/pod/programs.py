@@ -36,15 +36,24 @@ def install_command(flag_files: dict[str, str]) -> list[str]:
 
 def first_process(idle_seconds: int) -> list[str]:
     """Make the command of a container's first process: any POSIX shell, until the tools are there."""
-    wait = f"while [ ! -e {names.TOOLS_FOLDER}/ready ]; do sleep 0.05 2>/dev/null || sleep 1; done"
-    return ["sh", "-c", f"{wait}; exec {' '.join(_SUPERVISOR)} idle {idle_seconds}"]
+    return [
+        "sh",
+        "-c",
+        f"{_until(f'[ -e {names.TOOLS_FOLDER}/ready ]')}; exec {' '.join(_SUPERVISOR)} idle {idle_seconds}",
+    ]
 
 
 def await_command() -> list[str]:
     """Print READY as soon as the pod accepts scripts; for the helper, by any POSIX shell; gives up after a while."""
     here = f"[ -e {names.TOOLS_FOLDER}/ready ] && [ -e {names.STAGES_FOLDER}/{_BUILD_RUNS} ]"
-    wait = "sleep 0.05 2>/dev/null || sleep 1"
-    return ["sh", "-c", f"n=0; until {here}; do [ $((n += 1)) -lt 60 ] || exit 1; {wait}; done; echo {READY}"]
+    return ["sh", "-c", f"{_until(here, give_up_after=30)}; echo {READY}"]
+
+
+def _until(condition: str, *, give_up_after: int = 0) -> str:
+    """Wait in any POSIX shell, at first impatiently: each look takes a process, and on a busy node there are many."""
+    end = f"[ $n -lt {give_up_after} ] || exit 1; " if give_up_after else ""
+    pause = "[ $n -gt 10 ] && pause=0.2 || pause=0.05; sleep $pause 2>/dev/null || sleep 1"
+    return f"n=0; until {condition}; do n=$((n + 1)); {end}{pause}; done"
 
 
 def run_command(  # noqa: PLR0913 - the words of the supervisor's own command line

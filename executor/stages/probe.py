@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOMENTS = (0.5, 0.8, 1.2, 1.8)
 """Seconds after the kubelet has taken the pod: an idle node starts the containers in 0.5 to 1.0."""
+_BUSY_SECONDS = 1.0
+"""A node that takes a pod only after so long has much to do: tries would be in vain, and each costs it something."""
 _CONNECT_SECONDS = 3.0
 _WATCH_SLACK_SECONDS = 5.0
 
@@ -35,6 +37,7 @@ class Probe:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._began = time.monotonic()
         self._taken: float | None = None
         # With services the kubelet's look is waited for: only that tells of those that end again and again.
         self._tries = len(_MOMENTS) if job.manifest["spec"].get("initContainers") else 0
@@ -70,6 +73,8 @@ class Probe:
         # The node's first words about it, even if they are that nothing runs.
         if self._taken is None and pod["status"].get("containerStatuses"):
             self._taken = time.monotonic()
+            if self._taken - self._began > _BUSY_SECONDS:
+                self._tries = len(_MOMENTS)
 
     def _until_due(self) -> float:
         """Return in how many seconds the next try is due."""

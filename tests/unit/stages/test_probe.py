@@ -119,3 +119,13 @@ def test_a_pod_with_services_waits_for_the_kubelets_look(server: ApiServer, conn
     services = {"metadata": {"name": POD}, "spec": {"initContainers": [{"name": "svc-0"}]}}
     assert states(connection, manifest=services)[-1] == ("3", False)
     assert pod.tries == 0
+
+
+def test_a_node_that_was_slow_to_take_the_pod_is_not_asked(
+    server: ApiServer, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BUSY_SECONDS", -1.0)
+    pod = Pod(server)
+    pod.ready_after_tries = -1
+    assert states(connection)[-1] == ("3", False)
+    assert pod.tries == 0
