@@ -134,7 +134,7 @@ def test_a_job_with_an_image_of_its_own_starts_cold_and_says_why(warm: Warm) -> 
 def test_a_container_that_was_started_again_fails_the_job_with_its_cause(warm: Warm) -> None:
     await_pods()
     # Process 1 ends when it is told to, and the pod's policy starts it again.
-    result = warm.starts("echo at work", "kill -TERM 1; sleep 60").wait()
+    result = warm.starts("echo at work; sleep 2", "kill -TERM 1; sleep 60").wait()
     log = plain(result.trace)
     assert (result.state, result.failure_reason) == ("failed", "runner_system_failure"), log
     assert "warm pod" in log
