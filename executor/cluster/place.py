@@ -58,12 +58,13 @@ class Place:
         from executor.diagnosis import cause
 
         self._seen = self._ask()
-        if self._seen is not None and "running" in cause.container_state(self._seen, self._container):
+        if self._seen is None:
+            raise self.explain()
+        state = cause.container_state(self._seen, self._container)
+        if "running" in state or _is_starting(self._seen, state):
             return Fate.RUNNING
-        if self._seen is not None and "running" in cause.container_state(self._seen, self._other):
+        if "running" in cause.container_state(self._seen, self._other):
             return Fate.ENDED
-        if self._seen is not None and _is_starting(self._seen, cause.container_state(self._seen, self._container)):
-            return Fate.RUNNING
         raise self.explain()
 
     def explain(self) -> PodLost:

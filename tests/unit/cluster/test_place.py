@@ -9,7 +9,7 @@ import pytest
 from executor.cluster.place import Place
 from executor.cluster.script import Fate
 from executor.errors import PodLost
-from tests.support.jobs import RUNNING, pod_state
+from tests.support.jobs import CREATING, RUNNING, pod_state
 
 if TYPE_CHECKING:
     from executor.job import Connection
@@ -50,6 +50,22 @@ def test_a_running_container_is_told_at_once(server: ApiServer, connection: Conn
     server.answers = [says({"build": RUNNING, "helper": RUNNING})]
     assert place(connection).look() is Fate.RUNNING
     assert naps == []
+
+
+def test_a_container_that_is_not_reported_yet_runs_all_the_same(server: ApiServer, connection: Connection) -> None:
+    # It took a script, or nobody would look for it.
+    server.answers = [says({"build": CREATING, "helper": CREATING}, phase="Pending")]
+    assert place(connection).look() is Fate.RUNNING
+
+
+def test_a_container_that_was_started_again_counts_as_ended(server: ApiServer, connection: Connection) -> None:
+    pod = pod_state({"build": RUNNING, "helper": RUNNING})
+    build = next(one for one in pod["status"]["containerStatuses"] if one["name"] == "build")
+    build |= {"restartCount": 1, "lastState": KILLED}
+    server.answers = [lambda exchange: exchange.json(200, pod)]
+    one = place(connection)
+    assert one.look() is Fate.ENDED
+    assert "memory" in str(one.explain())
 
 
 def test_a_reason_that_comes_later_is_waited_for(server: ApiServer, connection: Connection, naps: list[float]) -> None:
