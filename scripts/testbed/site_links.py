@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_REMARK = re.compile(r"\A<!--.*?-->\n", re.DOTALL)
+"""Before the title of a translated page, which would not be found behind it."""
 _log = logging.getLogger("mkdocs.hooks.site_links")
 
 
@@ -41,5 +43,6 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: An
         return text if shown in text else f"{text} (`{shown}`)"
 
     # Code shows links as it likes; a link whose text is code is one all the same.
-    parts = re.split(r"(^```.*?^```)", markdown, flags=re.MULTILINE | re.DOTALL)
+    text = _REMARK.sub("", markdown, count=1)
+    parts = re.split(r"(^```.*?^```)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if part.startswith("```") else _LINK.sub(replaced, part) for part in parts)
