@@ -111,8 +111,17 @@ def builtin(name: str, token: str, *, namespace: str, access: str, options: Mapp
 class Runner:
     """A running gitlab-runner; use it as a context manager. Configuration and log are in `folder`."""
 
-    def __init__(self, program: Path, folder: Path, *, url: str, sections: Sequence[Section]) -> None:
+    def __init__(
+        self,
+        program: Path,
+        folder: Path,
+        *,
+        url: str,
+        sections: Sequence[Section],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._program = program
+        self._environment = environment or {}
         self._folder = folder
         self._configuration = configuration(url, sections)
         self._process: subprocess.Popen[bytes] | None = None
@@ -160,7 +169,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={"PATH": layout.PROGRAM_PATH, "HOME": str(self._folder)},
+                env={"PATH": layout.PROGRAM_PATH, "HOME": str(self._folder), **self._environment},
                 start_new_session=True,
             )
 
