@@ -131,6 +131,7 @@ class Script:
         self._heard = time.monotonic()
         self._answering_since: float | None = None
         """Since when the API server has answered all the time, while no connection to the pod worked."""
+        self._denials = 0
         self._vain = 0.0
         self._tries_for_the_rest = 0
         self._status = ""
@@ -146,7 +147,7 @@ class Script:
             ClusterRefused: a right is missing.
         """
         self._heard = time.monotonic()
-        pauses, denials = _Pauses(), 0
+        pauses = _Pauses()
         while True:
             began, had, told = time.monotonic(), self._around.passed(), False
             try:
@@ -158,8 +159,7 @@ class Script:
                 reason = f"{type(error).__name__}: {getattr(error, 'why', '') or error}"
             except ClusterRefused as error:
                 # A server that starts knows neither tokens nor rights; and what was allowed a while ago will be again.
-                denials += error.category in _DENIED
-                passing = error.status in _NOT_RUNNING | _OVERLOADED or 0 < denials < _DENIALS
+                passing = error.status in _NOT_RUNNING | _OVERLOADED or self._may_be_allowed_soon(error)
                 if not self._is_known_to_run() and not passing:
                     raise
                 reason = str(error.why)
@@ -355,9 +355,8 @@ class Script:
         try:
             fate = self._around.look()
         except ClusterRefused as error:
-            # Whether a right is missing for good, the next try of the stream itself tells.
-            passing = error.category in _DENIED or error.status in _OVERLOADED or error.status >= _SERVER_ERROR
-            if not self._is_known_to_run() and not passing:
+            storm = error.status in _OVERLOADED or error.status >= _SERVER_ERROR
+            if not (storm or self._may_be_allowed_soon(error) or self._is_known_to_run()):
                 raise
         except ClusterUnreachable:
             pass
@@ -366,6 +365,11 @@ class Script:
             return fate
         self._answering_since = None
         return Fate.RUNNING
+
+    def _may_be_allowed_soon(self, error: ClusterRefused) -> bool:
+        denied = error.category in _DENIED
+        self._denials += denied
+        return denied and self._denials < _DENIALS
 
     def _wait(self, seconds: float, reason: str) -> None:
         now = time.monotonic()

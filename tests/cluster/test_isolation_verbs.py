@@ -173,5 +173,5 @@ def test_a_right_that_is_missing_is_named_where_it_is_needed(
     assert all(story.codes[one] == 0 for one in order[: order.index(stage)] if one == "prepare")
     if stage != "cleanup":
         assert story.codes[stage] == 2
-        assert "The operator must give the tenant's service account the" in story.said[stage]
+        assert "must give the tenant's service account the" in story.said[stage]
     assert story.codes["cleanup"] == 0

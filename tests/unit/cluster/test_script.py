@@ -437,6 +437,14 @@ class TestGivingUp:
             pod.script().run()
         assert pod.clock.now - before < 10
 
+    def test_a_right_to_look_that_stays_missing_is_told_soon(self, pod: Pod) -> None:
+        pod.plans = [NOT_THERE] * 100
+        pod.fates = [ClusterRefused("no", status=403, category="right_missing")] * 100
+        before = pod.clock.now
+        with pytest.raises(ClusterRefused):
+            pod.script().run()
+        assert pod.clock.now - before < 20
+
     def test_a_refusal_for_another_reason_ends_it_at_once(self, pod: Pod) -> None:
         pod.plans = [Plan(refusal=ClusterRefused("no", status=403))]
         with pytest.raises(ClusterRefused):
