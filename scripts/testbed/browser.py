@@ -22,6 +22,7 @@ _PROGRAM = "chromium"
 _PACKAGES = ("chromium", "fonts-dejavu-core")
 _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
 _SECONDS = 120
+_NONE, _LEFT, _UP, _AVERAGE = range(4)
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -40,7 +41,7 @@ def install() -> None:
             raise BedError(f"chromium cannot be installed: {done.stderr.strip()[-500:]}")
 
 
-def picture(page: Path, target: Path, *, width: int = 1000, height: int = 800) -> set[bytes]:
+def picture(page: Path, target: Path, *, width: int = 900, height: int = 600) -> set[bytes]:
     """Take a picture of a page; returns the colours in it."""
     _run(page, f"--window-size={width},{height}", f"--screenshot={target}")
     return _colours(target.read_bytes())
@@ -88,11 +89,20 @@ def _colours(png: bytes) -> set[bytes]:
 
 
 def _undo(kind: int, line: bytearray, before: bytearray, step: int) -> None:
+    """Undo the filter of one line; the simple ones apart, since a picture has millions of bytes."""
+    if kind == _UP:
+        line[:] = bytes((one + above) & 0xFF for one, above in zip(line, before, strict=True))
+        return
+    if kind == _NONE:
+        return
     for index in range(len(line)):
         left = line[index - step] if index >= step else 0
-        above = before[index]
-        corner = before[index - step] if index >= step else 0
-        guess = (0, left, above, (left + above) // 2, _nearest(left, above, corner))[kind]
+        if kind == _LEFT:
+            guess = left
+        elif kind == _AVERAGE:
+            guess = (left + before[index]) // 2
+        else:
+            guess = _nearest(left, before[index], before[index - step] if index >= step else 0)
         line[index] = (line[index] + guess) & 0xFF
 
 

@@ -56,12 +56,14 @@ def test_a_tenant_that_jobs_run_in_is_called_ready(gitlab: ci.Ci, settings: Path
     )
     verdicts = {check: {one["verdict"] for one in findings} for check, findings in found.items()}
     good = {
-        *("settings", "cluster", "clock", "login", "rights", "too-many-rights", "objects", "images"),
+        *("settings", "cluster", "clock", "login", "rights", "too-many-rights", "objects"),
         *("runner-version", "operator-log", "trial-pod", "kaniko", "exec-timeout", "gitlab", "layer-cache", "s3"),
     }
     assert {check: verdicts.get(check) for check in good} == {check: {"good"} for check in good}
     assert [one["verdict"] for one in found["reach"]] == ["good", "problem"]
     assert "cannot look up the name" in found["reach"][1]["what"]
+    # A kubelet tells of its images minutes late, so a bed that has just started seems to lack some.
+    assert verdicts["images"] <= {"good", "warning"}
     # Two cores have room for few of twenty jobs.
     assert re.search(r"20 jobs need .* CPU, .*; node1 has \d\S* CPU, .*: \d+ fit \(cpu\)", found["nodes"][0]["what"])
     # No network policy is enforced in the bed unless a test does it.

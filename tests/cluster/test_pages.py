@@ -39,7 +39,7 @@ def test_the_page_of_usage_shows_every_part(tmp_path: Path) -> None:
     assert len(re.findall(r'<rect class="c-good"[^>]* height="\d', shown)) > 30
     assert len(re.findall(r'<circle class="c-one"', shown)) > 30
     assert not re.search(r'(?:height|width)="-', shown)
-    colours = browser.picture(page, PICTURES / "usage.png")
+    colours = browser.picture(page, PICTURES / "usage.png", width=1200, height=900)
     assert len(colours) > COLOURS
     # The green of jobs that went well and the red of others, as the style sheet has them.
     assert {bytes.fromhex("2f9e63"), bytes.fromhex("d1495b")} <= colours

@@ -114,8 +114,11 @@ def _images(tenant: Tenant, nodes_found: list[dict[str, Any]]) -> Iterator[Findi
             "images", what, "With pull_policy = never jobs cannot start there: load the images onto the nodes."
         )
     else:
-        # The kubelet tells of fifty images a node, so others may be there.
-        remedy = "The first job on each of these nodes waits for the pull; the trial pod shows whether it works."
+        # The kubelet tells of fifty images a node, and minutes late, so they may be there all the same.
+        remedy = (
+            "If they are really missing (nodes tell of new ones minutes late), the first job there waits for the pull; "
+            "the trial pod shows whether it works."
+        )
         yield warning("images", what, remedy)
 
 
