@@ -25,6 +25,7 @@ _PROTOCOLS = "v5.channel.k8s.io, v4.channel.k8s.io"
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 15
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
 
 
 class ExecStream:
@@ -154,7 +155,11 @@ def _refused(error: Refused) -> ClusterRefused:
     # Imported here: most commands are let through.
     from executor.diagnosis import refusal
 
-    category, remedy = refusal.of_answer(error.status, str(message))
+    words = str(message)
+    if error.status == _FORBIDDEN and "denied" not in words and "cannot" not in words:
+        # Where `create` is missing the API server names no right at all.
+        words = 'cannot create resource "pods/exec"'
+    category, remedy = refusal.of_answer(error.status, words)
     return ClusterRefused(
         "The API server refused to run a command in the job pod.",
         status=error.status,
