@@ -41,9 +41,9 @@ class Settings:
 
     def change(self, tenant: str, old: str, new: str) -> None:
         """Replace some text in the tenant's file."""
-        text = (self.folder / "tenants" / f"{TENANT.name}.toml").read_text()
-        assert old in text
         path = self.folder / "tenants" / f"{tenant}.toml"
+        text = (path if path.exists() else path.with_stem(TENANT.name)).read_text()
+        assert old in text
         path.write_text(text.replace(old, new))
         path.chmod(0o600)
 
@@ -54,12 +54,17 @@ class Settings:
         path.chmod(0o600)
         self.change(tenant, f'"{TENANT.kubeconfig}"', f'"{path}"')
 
+    def take_away(self, tenant: str) -> None:
+        """Give the tenant a cluster that nobody can reach, and little patience: each of three tries takes all of it."""
+        self.change_kubeconfig(tenant, rf":{layout.API_PORT}\b", ":6444")
+        self.change(tenant, "[timeouts]", '[timeouts]\nconnection = "5s"')
+
 
 BROKEN: dict[str, Callable[[Settings], object]] = {
     "tenant-nobody": lambda _: None,
     "tenant-cut": lambda settings: settings.change("tenant-cut", "[images]", "[images"),
     "tenant-typo": lambda settings: settings.change("tenant-typo", "memory_limit", "memroy_limit"),
-    "tenant-away": lambda settings: settings.change_kubeconfig("tenant-away", rf":{layout.API_PORT}\b", ":6444"),
+    "tenant-away": lambda settings: settings.take_away("tenant-away"),
     "tenant-expired": lambda settings: settings.change_kubeconfig("tenant-expired", r"(token\W+)[\w.-]+", r"\1expired"),
     STRICT: lambda settings: settings.change(STRICT, f'namespace = "{TENANT.name}"', f'namespace = "{STRICT}"'),
 }
