@@ -13,6 +13,7 @@ import subprocess
 import zlib
 from typing import TYPE_CHECKING
 
+from testbed import layout
 from testbed.errors import BedError
 
 if TYPE_CHECKING:
@@ -27,16 +28,20 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def install() -> None:
-    """Make sure that there is a browser.
+    """Make sure that there is a browser; to be called outside of the bed's network, from which nothing can be fetched.
 
     Raises:
         BedError: there is none, and it cannot be installed.
     """
     if shutil.which(_PROGRAM):
         return
+    if layout.NAMESPACE_PATH.exists() and layout.NAMESPACE_PATH.samefile("/proc/self/ns/net"):
+        raise BedError("chromium is missing; `scripts/test cluster` installs it, or: apt-get install chromium")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *_PACKAGES]):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    for words in (("update",), ("install", "-y", "--no-install-recommends", *_PACKAGES)):
+        done = subprocess.run(
+            ("apt-get", *words), env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
         if done.returncode:
             raise BedError(f"chromium cannot be installed: {done.stderr.strip()[-500:]}")
 

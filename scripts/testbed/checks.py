@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from testbed import bed, layout
+from testbed import bed, browser, layout
 from testbed.errors import BedError
 from testbed.progress import Progress
 
@@ -80,6 +80,8 @@ def _pytest(progress: Progress, kind: str, expression: str, enter: tuple[str, ..
 
 def _on_the_bed(progress: Progress, expression: str, *, keep: bool) -> None:
     was_up = layout.NAMESPACE_PATH.exists()
+    with progress.step("looking for a browser"):
+        browser.install()
     bed.up(progress)
     try:
         _pytest(progress, "cluster", expression, enter=layout.ENTER)
