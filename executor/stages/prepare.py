@@ -222,6 +222,7 @@ class _Waiting:
         self._since = since
         self._scheduled: float | None = None
         self._next_look = _FIRST_LOOK
+        self._watch = _FIRST_LOOK
         self._silent = True
 
     def seconds_left(self) -> float:
@@ -231,10 +232,16 @@ class _Waiting:
         return self._scheduled + self._job.start_timeout - time.monotonic()
 
     def seconds_to_watch(self, left: float) -> float:
-        """Return how long to watch: through both budgets, so that one watch serves most pods, or to the next look."""
-        if self._scheduled is None or not self._silent:
-            return min(left, self._job.start_timeout)
-        return min(left, self._job.start_timeout, max(1.0, self._scheduled + self._next_look - time.monotonic()))
+        """Return how long to watch: to the next look, or for good where the pod itself says what it waits for.
+
+        A pod may get its node during the watch, most do at once, so none lasts beyond the looks that are due then.
+        """
+        longest = min(left, self._job.start_timeout)
+        if self._scheduled is None:
+            longest, self._watch = min(longest, self._watch), 3 * _FIRST_LOOK
+        elif self._silent:
+            longest = min(longest, max(1.0, self._scheduled + self._next_look - time.monotonic()))
+        return longest
 
     def look_closer(self, api: Api, pod: dict[str, Any]) -> None:
         """Say what only events tell of a pod that has a node: volumes that cannot be mounted, a network that fails.

@@ -174,9 +174,11 @@ def test_a_node_that_does_not_take_the_pod_is_lost_and_the_pod_goes_without_it(
     prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "_FIRST_LOOK", 0.5)
+    # The server of this test ends no watch by itself.
+    monkeypatch.setattr("executor.stages.probe._WATCH_SLACK_SECONDS", 0.1)
     cluster.states = [pod_state({})]
     with pytest.raises(PodNotStarted, match="does not answer") as failed:
-        prepare.run()
+        prepare.run(start_timeout=600)
     assert failed.value.category == "node_lost"
     assert "node1" in failed.value.why
     (delete,) = [exchange for exchange in cluster.server.exchanges if exchange.method == "DELETE"]
