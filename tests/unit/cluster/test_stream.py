@@ -34,10 +34,10 @@ class Client:
     def __init__(self) -> None:
         self.streams: list[ExecStream] = []
 
-    def open(self, connection: Connection, *command: str) -> ExecStream:
+    def open(self, connection: Connection, *command: str, seconds: float = 15) -> ExecStream:
         context = credentials.tls_context(connection)
         words = list(command) or ["true"]
-        stream = ExecStream(connection, context, pod="job", container="build", command=words)
+        stream = ExecStream(connection, context, pod="job", container="build", command=words, seconds=seconds)
         self.streams.append(stream)
         return stream
 
@@ -219,21 +219,17 @@ class TestBreaking:
             stream.send(b"x" * 50_000_000)
 
     def test_a_server_that_never_answers_the_upgrade_is_given_up(
-        self, server: ApiServer, connection: Connection, client: Client, monkeypatch: pytest.MonkeyPatch
+        self, server: ApiServer, connection: Connection, client: Client
     ) -> None:
-        monkeypatch.setattr("executor.cluster.stream._CONNECT_SECONDS", 0.2)
         server.answers = [lambda exchange: exchange.silence()]
         with pytest.raises(ClusterUnreachable):
-            client.open(connection)
+            client.open(connection, seconds=0.5)
 
-    def test_a_port_that_accepts_and_says_nothing_is_given_up(
-        self, connection: Connection, client: Client, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("executor.cluster.stream._CONNECT_SECONDS", 0.2)
+    def test_a_port_that_accepts_and_says_nothing_is_given_up(self, connection: Connection, client: Client) -> None:
         with socket.create_server(("127.0.0.1", 0)) as hole:
             lost = replace(connection, server=f"https://127.0.0.1:{hole.getsockname()[1]}")
             with pytest.raises(ClusterUnreachable):
-                client.open(lost)
+                client.open(lost, seconds=0.5)
 
     def test_a_closed_port_is_told(self, server: ApiServer, connection: Connection, client: Client) -> None:
         server.answers = []
