@@ -30,7 +30,7 @@ Run the project's checks and tests; without arguments all of them.
 
 \b
 lint      style, strict types, who may import whom, and known holes in dependencies
-unit      pure functions and the in-pod programs; a minute and a half, no root
+unit      pure functions and the in-pod programs; three minutes, no root
 contract  the stage commands, called as GitLab Runner calls them; two or three minutes, no root
 cluster   real jobs on the test bed; needs root and Linux, and builds the bed when it is not there
 

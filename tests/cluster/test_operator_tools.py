@@ -59,8 +59,20 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
         assert str(job.ident) in table
         assert row["detail"] in table
 
+        # Whoever started the tests in the background may have had SIGINT ignored.
         watching = subprocess.Popen(
-            [str(tenants.COMMAND), "jobs", *SETTINGS, "--watch", "--interval", "1", "--output", "json"],
+            [
+                "env",
+                "--default-signal=INT",
+                str(tenants.COMMAND),
+                "jobs",
+                *SETTINGS,
+                "--watch",
+                "--interval",
+                "1",
+                "--output",
+                "json",
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -254,8 +254,10 @@ class TestHostileScripts:
 
     def test_a_full_driver_volume_is_told_as_such(self, job: Job) -> None:
         said = self.ended(job, "echo before; head -c 1800000000 /dev/zero > /driver/stages/junk; sleep 600\n")
-        assert "kaniko-driver: The script's result is lost." in said
-        assert "The pod's disk is full." in said
+        # Whoever looks first: the follower, every five seconds, or the bed's kubelet, every ten.
+        assert (
+            "The pod's disk is full." in said or "The job pod was evicted: it wrote more to disk than it may." in said
+        )
 
     def test_a_script_that_closes_its_output_and_leaves_children_has_its_own_code(self, job: Job) -> None:
         code, out = job.output("echo before; setsid sleep 600 & exec >&- 2>&-; trap '' TERM; exit 4\n")
