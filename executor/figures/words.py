@@ -45,7 +45,7 @@ def percent(part: float | None) -> str:
 
 def hours(amount: float) -> str:
     """Write hours: `0.25`, `12.5`, `340`."""
-    return f"{amount:.2f}" if amount < 10 else f"{amount:.1f}" if amount < 100 else f"{amount:.0f}"  # noqa: PLR2004
+    return f"{amount:.2f}" if amount < 10 else f"{amount:.1f}" if amount < 100 else f"{amount:.0f}"  # noqa: PLR2004 - three digits
 
 
 def day(unix: float) -> str:

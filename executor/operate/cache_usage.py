@@ -122,7 +122,7 @@ def _print(reports: list[dict[str, Any]]) -> None:
         *(("tenant", "left"), ("cache", "left"), ("generation", "right"), ("state", "left")),
         *(("entries", "right"), ("objects", "right"), ("size", "right"), ("hit rate", "right")),
     ):
-        table.add_column(head, justify=side)  # type: ignore[arg-type]
+        table.add_column(head, justify=side)  # type: ignore[arg-type] # both are words of rich
     for report in reports:
         rate = "-" if report["hit_rate"] is None else percent(report["hit_rate"])
         for row in report["generations"]:

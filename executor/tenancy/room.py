@@ -6,11 +6,11 @@ Source of who matches and who is put up with: k8s.io/component-helpers/schedulin
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from executor.diagnosis.amounts import amount
 from executor.tenancy.sizes import RESOURCES, Amounts, of_pod, times
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 REFERENCE_CPU, REFERENCE_MEMORY = 8, 16 * 10**9
 """The size of node that figures and defaults are for; smaller ones work, and builds are slower there."""
-_QUANTITY = re.compile(r"([0-9.]+)(m|[kKMGTPE]i?|)")
 _OVER = ("Succeeded", "Failed")
 _NOTHING = dict.fromkeys(RESOURCES, Decimal(0))
 
@@ -82,10 +81,10 @@ def nodes_of(
             continue
         status = node.get("status") or {}
         allocatable = status.get("allocatable") or {}
-        total = {resource: quantity(str(allocatable.get(resource, "0"))) for resource in RESOURCES}
+        total = {resource: amount(str(allocatable.get(resource, "0"))) for resource in RESOURCES}
         used = taken.get(name, _NOTHING)
         free = {resource: max(total[resource] - used[resource], Decimal(0)) for resource in RESOURCES}
-        places = int(quantity(str(allocatable.get("pods", "110")))) - count.get(name, 0)
+        places = int(amount(str(allocatable.get("pods", "110")))) - count.get(name, 0)
         fits, bound = _fits(free, wanted, places)
         if reason := _closed(node, tenant):
             fits, bound = 0, reason
@@ -122,18 +121,6 @@ def _rounded(name: str, amount: Decimal) -> str:
     return f"{float(amount):.3g}" if name == "cpu" else f"{amount / 2**30:.0f}Gi"
 
 
-def quantity(text: str) -> Decimal:
-    """Read an amount of the cluster; what cannot be read is nothing."""
-    match = _QUANTITY.fullmatch(text)
-    if not match:
-        return Decimal(0)
-    suffix = match[2]
-    if suffix == "m":
-        return Decimal(match[1]) / 1000
-    power = "kMGTPE".index(suffix[0].replace("K", "k")) + 1 if suffix else 0
-    return Decimal(match[1]) * Decimal(1024 if suffix.endswith("i") else 1000) ** power
-
-
 def _requests(pod: Mapping[str, Any]) -> Amounts:
     """Return what a pod of anybody has requested: containers and sidecars together, or the largest init container."""
     running, peak = _NOTHING, _NOTHING
@@ -150,7 +137,7 @@ def _requests(pod: Mapping[str, Any]) -> Amounts:
 
 def _of_container(container: Mapping[str, Any]) -> Amounts:
     requests = (container.get("resources") or {}).get("requests") or {}
-    return {name: quantity(str(requests.get(name, "0"))) for name in RESOURCES}
+    return {name: amount(str(requests.get(name, "0"))) for name in RESOURCES}
 
 
 def _plus(one: Amounts, other: Amounts) -> Amounts:

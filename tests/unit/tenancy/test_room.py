@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from executor.tenancy import sample
-from executor.tenancy.room import Node, in_words, nodes_of, quantity
+from executor.tenancy.room import Node, in_words, nodes_of
 from tests.support.tenants import tenant
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -136,11 +135,3 @@ def test_a_taint_that_is_put_up_with_closes_nothing(toleration: dict[str, Any]) 
 def test_small_nodes_are_known(cpu: str, memory: str, *, small: bool) -> None:
     (found,) = room([node(cpu=cpu, memory=memory)])
     assert found.small == small
-
-
-@pytest.mark.parametrize(
-    ("text", "amount"),
-    [("8", 8), ("7910m", Decimal("7.91")), ("1Ki", 1024), ("2k", 2000), ("1.5Gi", 1.5 * 2**30), ("x", 0), ("0", 0)],
-)
-def test_amounts_of_the_cluster_are_read(text: str, amount: float | Decimal) -> None:
-    assert quantity(text) == amount
