@@ -1,58 +1,42 @@
 """The few calls of a job's path.
 
 The full client costs 0.4 s and 45 MB a process, and a job starts seven processes or more. Every call has connect and
-read time-outs. What may be tried again is tried again, in `_tried` alone; a create looks for its pod before that.
+read time-outs. What may be tried again is tried again, by `Patience` alone; a create looks for its pod before that.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
 from urllib.parse import quote, urlencode, urlsplit
 
-from executor.categories import Category
-from executor.cluster import credentials
+from executor.cluster import credentials, refusals
+from executor.cluster.patience import TRIES, Patience
+from executor.cluster.refusals import Busy
+from executor.cluster.watch import PodWatch
 from executor.cluster.wire import Wire
-from executor.errors import ClusterRefused, ClusterUnreachable
+from executor.errors import ClusterRefused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from typing import Any, Self, TypeVar
+    from typing import Any, Self
 
     from executor.cluster.wire import Answer
     from executor.job import Connection
 
-    Result = TypeVar("Result")
-
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
 _WATCH_SLACK_SECONDS = 5
-_PATIENCE_SECONDS = 60
 _LONGEST_WISH_SECONDS = 30.0
 _LONGEST_REFUSAL = 1_000_000
-_TRIES = 12
-"""More than a minute's patience has room for, since pauses grow to 15 s: a server that refuses connections is quick."""
-_DENIALS = 3
-"""So often a missing right or a wrong token may pass: for a moment after its start the API server knows neither."""
 _NOT_FOUND = 404
 _CONFLICT = 409
-_GONE = 410
 _BAD_REQUEST = 400
 _UNAUTHORIZED = 401
-_FORBIDDEN = 403
-_TOO_MANY = 429
-_SERVER_ERROR = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _METADATA_CHANGES = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
-
-class _Busy(ClusterRefused):
-    """An answer that may be another one in a moment: 429, 5xx, and a conflict with somebody else's change."""
-
-    retry_after = 0.0
 
 
 class Api:
@@ -68,15 +52,12 @@ class Api:
         *,
         on_retry: Callable[[BaseException], None] = lambda _: None,
         patience: float,
-        tries: int = _TRIES,
+        tries: int = TRIES,
     ) -> None:
         self.connection = connection
         self.namespace = connection.namespace
         self._context = credentials.tls_context(connection)
-        self._on_retry = on_retry
-        self._tries = tries
-        self._patience = min(patience, _PATIENCE_SECONDS)
-        self._end = 0.0
+        self._patience = Patience(patience, tries=tries, on_retry=on_retry)
         self._reused: Wire | None = None
 
     def __enter__(self) -> Self:
@@ -111,19 +92,19 @@ class Api:
             # The first request landed after the look: the name is random, so the pod is ours.
             return self._json("GET", path)
 
-        return self._tried(create)
+        return self._patience.tried(create)
 
     def create_secret(self, secret: dict[str, Any]) -> None:
         """Create a Secret; one of this name that is there already is ours from an earlier try, for names are random."""
-        self._tried(lambda: self._unless({_CONFLICT}, "POST", self._path("secrets"), body=secret))
+        self._patience.tried(lambda: self._unless({_CONFLICT}, "POST", self._path("secrets"), body=secret))
 
     def delete_secret(self, name: str) -> bool:
         """Delete a Secret; false when there was none."""
-        return self._tried(lambda: self._unless_absent("DELETE", self._path("secrets", name))) is not None
+        return self._patience.tried(lambda: self._unless_absent("DELETE", self._path("secrets", name))) is not None
 
     def patch_pod(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Change some fields of a pod by a JSON merge patch (RFC 7386: null removes one), and return the pod."""
-        return self._tried(lambda: self._json("PATCH", self._pods(name), body=changes))
+        return self._patience.tried(lambda: self._json("PATCH", self._pods(name), body=changes))
 
     def claim_pod(self, pod: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | None:
         """Change a pod as it was when it was read; None when somebody has changed or deleted it since.
@@ -132,7 +113,7 @@ class Api:
         """
         seen = pod["metadata"]
         changes = changes | {"metadata": {**changes["metadata"], "resourceVersion": seen["resourceVersion"]}}
-        self._end = time.monotonic() + self._patience
+        self._patience.begin()
         try:
             return self._json("PATCH", self._pods(seen["name"]), body=changes)
         except ClusterRefused as refused:
@@ -142,12 +123,12 @@ class Api:
 
     def get_pod(self, name: str) -> dict[str, Any] | None:
         """Return the pod, or None when there is none."""
-        return self._tried(lambda: self._unless_absent("GET", self._pods(name)))
+        return self._patience.tried(lambda: self._unless_absent("GET", self._pods(name)))
 
     def delete_pod(self, name: str, *, grace_seconds: int | None = None) -> bool:
         """Delete a pod; false when there was none. Does not wait for the kubelet."""
         options = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
-        return self._tried(lambda: self._unless_absent("DELETE", self._pods(name), body=options)) is not None
+        return self._patience.tried(lambda: self._unless_absent("DELETE", self._pods(name), body=options)) is not None
 
     def delete_pod_as_seen(self, metadata: dict[str, Any], *, grace_seconds: int | None = None) -> bool:
         """Delete a pod if it is still what `metadata` says; false when it is gone or was changed."""
@@ -156,7 +137,7 @@ class Api:
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
         path = self._pods(metadata["name"])
-        answer = self._tried(lambda: self._unless({_NOT_FOUND, _CONFLICT}, "DELETE", path, options))
+        answer = self._patience.tried(lambda: self._unless({_NOT_FOUND, _CONFLICT}, "DELETE", path, options))
         return answer is not None
 
     def list_pod_metadata(self, label_selector: str, *, limit: int) -> list[dict[str, Any]]:
@@ -180,20 +161,20 @@ class Api:
 
     def _page(self, query: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         path = self._pods(query=query)
-        listed = self._tried(lambda: self._json("GET", path, accept=_METADATA_ONLY))
+        listed = self._patience.tried(lambda: self._json("GET", path, accept=_METADATA_ONLY))
         return [item["metadata"] for item in listed.get("items") or ()], listed.get("metadata") or {}
 
     def list_whole_pods(self, label_selector: str, *, limit: int) -> list[dict[str, Any]]:
         """Return the first `limit` pods with these labels, whole."""
         path = self._pods(query={"labelSelector": label_selector, "limit": limit})
-        listed = self._tried(lambda: self._json("GET", path))
+        listed = self._patience.tried(lambda: self._json("GET", path))
         pods: list[dict[str, Any]] = listed.get("items") or []
         return pods
 
     def events_of(self, pod: str) -> list[dict[str, Any]]:
         """Return the newest events of a pod."""
         query = {"fieldSelector": f"involvedObject.name={pod},involvedObject.kind=Pod", "limit": 100}
-        listed = self._tried(lambda: self._json("GET", self._path("events", query=query)))
+        listed = self._patience.tried(lambda: self._json("GET", self._path("events", query=query)))
         events: list[dict[str, Any]] = listed.get("items") or []
         return events
 
@@ -219,7 +200,7 @@ class Api:
 
     @contextmanager
     def _watch(self, query: dict[str, Any], seconds: float, accept: str = "") -> Iterator[PodWatch]:
-        self._end = time.monotonic() + self._patience
+        self._patience.begin()
         path = self._pods(query={"watch": "true", **query, "timeoutSeconds": max(1, int(seconds))})
         response = self._send("GET", path, accept=accept, read_seconds=seconds + _WATCH_SLACK_SECONDS)
         # Its own from now on: other calls while it lasts make another one.
@@ -258,7 +239,7 @@ class Api:
             answer: dict[str, Any] = json.loads(response.read())
         except (OSError, ValueError) as error:
             self._forget()
-            raise _unreachable(self.connection.server, error) from error
+            raise refusals.unreachable(self.connection.server, error) from error
         if response.is_last:
             self._forget()
         return answer
@@ -294,15 +275,15 @@ class Api:
             data = json.dumps(body).encode()
         try:
             wire = self._connected()
-            wire.wait_at_most(read_seconds or min(_READ_SECONDS, self._left()))
+            wire.wait_at_most(read_seconds or min(_READ_SECONDS, self._patience.left()))
             return wire.request(method, path, headers.items(), data)
         except OSError as error:
             self._forget()
-            raise _unreachable(self.connection.server, error) from error
+            raise refusals.unreachable(self.connection.server, error) from error
 
     def _connected(self) -> Wire:
         if self._reused is None:
-            self._reused = Wire(self.connection, self._context, seconds=min(_CONNECT_SECONDS, self._left()))
+            self._reused = Wire(self.connection, self._context, seconds=min(_CONNECT_SECONDS, self._patience.left()))
         return self._reused
 
     def _forget(self) -> None:
@@ -317,143 +298,7 @@ class Api:
         except (OSError, ValueError):
             status = {}
         self._forget()
-        error = _refused(response.status, status if isinstance(status, dict) else {}, what)
-        if isinstance(error, _Busy) and retry_after.isdecimal():
+        error = refusals.refused(response.status, status if isinstance(status, dict) else {}, what)
+        if isinstance(error, Busy) and retry_after.isdecimal():
             error.retry_after = min(float(retry_after), _LONGEST_WISH_SECONDS)
         return error
-
-    # ------------------------------------------------------------ trying again
-
-    def _left(self) -> float:
-        """Return how many seconds a try may still take; never none, since zero would mean for ever or not at all."""
-        return max(0.1, self._end - time.monotonic())
-
-    def _tried(self, call: Callable[[], Result]) -> Result:
-        self._end = time.monotonic() + self._patience
-        try:
-            return call()
-        except (ClusterUnreachable, ClusterRefused) as error:
-            if not may_pass(error):
-                raise
-            pause = _asked(error)
-            if self._tries == 1 or time.monotonic() + pause >= self._end:
-                raise
-            self._on_retry(error)
-        if pause:
-            time.sleep(pause)
-        # Imported here: tenacity costs 0.035 s, and the first try nearly always succeeds.
-        import tenacity
-
-        denials = 0
-
-        def worth_it(error: BaseException) -> bool:
-            nonlocal denials
-            denials += isinstance(error, ClusterRefused) and not isinstance(error, _Busy)
-            return may_pass(error) and denials < _DENIALS
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(worth_it),
-            wait=_wait_as_told,
-            stop=tenacity.stop_after_attempt(self._tries - 1)
-            | tenacity.stop_before_delay(self._end - time.monotonic()),
-            before_sleep=lambda state: self._on_retry(_failure_of(state)),
-            reraise=True,
-        )
-        return retrying(call)
-
-
-class PodWatch:
-    """What happens to pods of the namespace, one change after the other."""
-
-    def __init__(self, answer: Answer, wire: Wire, server: str) -> None:
-        self._answer = answer
-        self._wire = wire
-        self._server = server
-
-    def fileno(self) -> int:
-        """Return what to wait on beside other files; what `pending` tells of is not seen there."""
-        return self._wire.fileno()
-
-    def pending(self) -> bool:
-        """Tell whether bytes have come that `next` has not looked at."""
-        return self._answer.has_line() or self._wire.pending()
-
-    def next(self, seconds: float | None = None) -> tuple[str, dict[str, Any]] | None:
-        """Return ADDED, MODIFIED or DELETED with the pod; None at the end of the stream.
-
-        Raises:
-            TimeoutError: nothing whole came within `seconds`; the watch goes on.
-            ClusterRefused: the server ended the watch; 410 when it must be begun from another version.
-            ClusterUnreachable: the connection broke, or carried something else.
-        """
-        if seconds is not None:
-            self._wire.wait_at_most(max(0.001, seconds))
-        try:
-            line = self._answer.line()
-            return _change(line) if line else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if seconds is not None and isinstance(error, TimeoutError):
-                raise
-            raise _unreachable(self._server, error) from error
-
-
-def _change(line: bytes) -> tuple[str, dict[str, Any]]:
-    """Read one line of a watch: its type, and the pod."""
-    change = json.loads(line)
-    kind, pod = str(change["type"]), change["object"]
-    if kind == "ERROR":
-        raise _refused(int(pod.get("code", _GONE)), pod, "a watch of pods")
-    pod["metadata"].setdefault("resourceVersion", "")
-    if kind == "DELETED":
-        pod["metadata"].setdefault("deletionTimestamp", "now")
-    return kind, pod
-
-
-def may_pass(error: BaseException) -> bool:
-    """Tell whether another try may end otherwise; a missing right may, too, right after the server's start."""
-    if isinstance(error, ClusterRefused) and not isinstance(error, _Busy):
-        return error.category in {Category.RIGHT_MISSING, Category.CREDENTIALS}
-    return isinstance(error, (ClusterUnreachable, _Busy))
-
-
-def _failure_of(state: Any) -> BaseException:
-    failure: BaseException = state.outcome.exception()
-    return failure
-
-
-def _wait_as_told(state: Any) -> float:
-    """Wait 1, 2, 4, 8 s with jitter, and never less than the server asked for."""
-    import tenacity
-
-    return max(_asked(_failure_of(state)), tenacity.wait_exponential_jitter(initial=1, max=15)(state))
-
-
-def _asked(error: BaseException) -> float:
-    return error.retry_after if isinstance(error, _Busy) else 0.0
-
-
-def _unreachable(server: str, error: BaseException) -> ClusterUnreachable:
-    return ClusterUnreachable(
-        f"The Kubernetes API server does not answer ({server}).",
-        why=f"{type(error).__name__}: {error}",
-        remedy="This is no fault of the job: run it again. If it stays, the operator of this runner must look: "
-        "the server's address, network and certificates, or a proxy in between.",
-    )
-
-
-def _refused(status: int, body: dict[str, Any], what: str) -> ClusterRefused:
-    # Imported here: most requests are granted.
-    from executor.diagnosis import refusal
-
-    message = str(body.get("message") or f"HTTP {status}")
-    # A conflict on create: the quota was changed by another pod at the same moment.
-    busy = status == _TOO_MANY or status >= _SERVER_ERROR or body.get("reason") == "Conflict"
-    category, remedy = refusal.of_answer(status, message)
-    return (_Busy if busy else ClusterRefused)(
-        f"The Kubernetes API server refused a request ({what}).",
-        status=status,
-        reason=str(body.get("reason") or ""),
-        why=f"{status} {message}",
-        remedy=remedy,
-        category=category,
-    )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
-    from executor.cluster.api import PodWatch
+    from executor.cluster.watch import PodWatch
     from executor.job import Job
 
 _MOMENTS = (0.5, 0.8, 1.2, 1.8)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from executor.cluster.api import Api, PodWatch
+    from executor.cluster.api import Api
+    from executor.cluster.watch import PodWatch
     from executor.diagnosis.quota import Shortage
     from executor.job import Job
     from executor.journal import Journal
