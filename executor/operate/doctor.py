@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from executor.cluster.admin import Admin
     from executor.job import Connection
     from executor.operate.checkup.findings import Check, Finding
-    from executor.operate.checkup.trial import Plan
+    from executor.operate.checkup.inside import Plan
     from executor.settings.model import Tenant
     from executor.settings.survey import Survey
 
@@ -104,7 +104,7 @@ def doctor(
     2 wrong usage.
     """
     from executor.operate.checkup.findings import run
-    from executor.operate.checkup.trial import Plan
+    from executor.operate.checkup.inside import Plan
     from executor.settings.survey import survey
 
     stop = threading.Event()

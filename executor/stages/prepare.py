@@ -21,6 +21,7 @@ from executor.errors import (
     PodRejected,
 )
 from executor.pod import names
+from executor.pod.readiness import takes_scripts
 from executor.runner import sections
 from executor.stages import cancel
 from executor.stages.room import Room
@@ -183,7 +184,7 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> 
                 with api.watch_pod(job.pod, resource_version=version, seconds=seconds) as watch:
                     for state, accepts_scripts in probe.states(watch, pod, seconds):
                         pod = state
-                        if accepts_scripts or is_ready(pod):
+                        if accepts_scripts or takes_scripts(pod):
                             return pod
                         waiting.look_at(pod)
             except ClusterRefused as refused:
@@ -201,13 +202,6 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> 
             pod = current
             waiting.look_closer(api, pod)
     raise waiting.timed_out(api)
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    """Tell whether both containers run and the tools are in place; the layer cache need not be up yet."""
-    tools = cause.container_state(pod, names.TOOLS).get("terminated") or {}
-    running = all("running" in cause.container_state(pod, name) for name in (names.BUILD, names.HELPER))
-    return running and tools.get("exitCode") == 0
 
 
 class _Waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.operate.checkup.trial import judged, judged_closed, judged_story
+from executor.operate.checkup.inside import judged, judged_closed, judged_story
 
 ADDRESS = "https://gitlab.example.com:8443/x"
 ACCESS = f"fatal: unable to access '{ADDRESS}': "
