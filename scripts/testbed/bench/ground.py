@@ -105,11 +105,12 @@ class Ground:
         wait_for("the end of the jobs' pods", lambda: not pods(), CLEAN_UP)
 
     @contextmanager
-    def warmed(self) -> Iterator[None]:
-        """Let the tenant have warm pods for the block."""
-        tenants.operate("apply", TENANT.name, "--yes", folder=self.warm_settings)
+    def warmed(self, count: int = WARM_PODS) -> Iterator[None]:
+        """Let the tenant have so many warm pods for the block."""
+        tenant_files = write_settings(self.warm_settings, warm=count)
+        tenants.operate("apply", TENANT.name, "--yes", folder=tenant_files)
         try:
-            wait_until_warm()
+            wait_until_warm(count)
             yield
         finally:
             tenants.operate("apply", TENANT.name, "--yes")
@@ -126,9 +127,9 @@ def warm_pods() -> list[dict[str, Any]]:
     return [pod for pod in cluster.pods(TENANT.name) if _waits(pod)]
 
 
-def wait_until_warm() -> None:
+def wait_until_warm(count: int = WARM_PODS) -> None:
     """Wait until every pod that is to wait for jobs is ready for one."""
-    wait_for("the warm pods", lambda: sum(map(_is_ready, warm_pods())) == WARM_PODS, CLEAN_UP)
+    wait_for("the warm pods", lambda: sum(map(_is_ready, warm_pods())) == count, CLEAN_UP)
 
 
 def _waits(pod: dict[str, Any]) -> bool:

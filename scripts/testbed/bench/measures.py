@@ -7,7 +7,7 @@ import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -132,13 +132,17 @@ def first_byte(attempt: Attempt) -> float:
 
 
 def together(ground: Ground, rounds: int) -> Samples:
-    """Twenty jobs at once: makespan, script starts, CPU and memory of the runner with everything below it."""
+    """Twenty jobs at once: makespan, script starts, CPU and memory of the runner with everything below it.
+
+    With warm pods there is one for each job; those that take their places start while the jobs run, as anywhere.
+    """
     samples: Samples = {}
     for number in range(rounds):
-        for queue in (BUILTIN, DRIVER) if number % 2 == 0 else (DRIVER, BUILTIN):
-            with ground.progress.step(f"{TOGETHER} jobs at once, {queue}"):
-                merge(samples, _twenty(ground, queue))
-            ground.wait_until_quiet()
+        for queue in (BUILTIN, DRIVER, WARM) if number % 2 == 0 else (WARM, DRIVER, BUILTIN):
+            with ground.warmed(TOGETHER) if queue == WARM else nullcontext():
+                with ground.progress.step(f"{TOGETHER} jobs at once, {queue}"):
+                    merge(samples, _twenty(ground, queue))
+                ground.wait_until_quiet()
         merge(samples, {"load_average": [host.load()]})
     return samples
 

@@ -58,6 +58,14 @@ class Line:
         return told(samples, self.driver, self.statistic), told(samples, self.other, self.statistic)
 
 
+TWENTY: tuple[tuple[str, str, str, Goal, Statistic], ...] = (
+    ("script start, p50", "s", "start", Goal("factor", 0.6, "0.6 of built-in"), "p50"),
+    ("script start, p95", "s", "start", NO_GOAL, "p95"),
+    ("makespan", "s", "makespan", Goal("factor", 1, "≤ built-in"), "p50"),
+    ("CPU on the runner's host", "s", "runner_cpu_seconds", NO_GOAL, "p50"),
+    ("memory on the runner's host", "MB", "runner_peak_mb", Goal("limit", 600, "≤ 600"), "p50"),
+)
+"""What is told of twenty jobs at once: words, unit, end of the samples' names, goal, statistic."""
 LINES = (
     Line(
         "handed out → script's first line",
@@ -101,39 +109,17 @@ LINES = (
         for stage in ("config", "prepare", "run", "cleanup")
         for what, unit, key in (("wall", "s", "wall_seconds"), ("CPU", "s", "cpu_seconds"), ("memory", "MB", "peak_mb"))
     ),
-    Line(
-        "20 at once: script start, p50",
-        "s",
-        "twenty_jobs.driver.start",
-        "twenty_jobs.builtin.start",
-        Goal("factor", 0.6, "0.6 of built-in"),
-    ),
-    Line(
-        "20 at once: script start, p95",
-        "s",
-        "twenty_jobs.driver.start",
-        "twenty_jobs.builtin.start",
-        statistic="p95",
-    ),
-    Line(
-        "20 at once: makespan",
-        "s",
-        "twenty_jobs.driver.makespan",
-        "twenty_jobs.builtin.makespan",
-        Goal("factor", 1, "≤ built-in"),
-    ),
-    Line(
-        "20 at once: CPU on the runner's host",
-        "s",
-        "twenty_jobs.driver.runner_cpu_seconds",
-        "twenty_jobs.builtin.runner_cpu_seconds",
-    ),
-    Line(
-        "20 at once: memory on the runner's host",
-        "MB",
-        "twenty_jobs.driver.runner_peak_mb",
-        "twenty_jobs.builtin.runner_peak_mb",
-        Goal("limit", 600, "≤ 600"),
+    *(
+        Line(
+            f"20 at once{how}: {what}",
+            unit,
+            f"twenty_jobs.{executor}.{key}",
+            f"twenty_jobs.builtin.{key}",
+            goal,
+            statistic,
+        )
+        for executor, how in (("driver", ""), ("warm", " with warm pods"))
+        for what, unit, key, goal, statistic in TWENTY
     ),
     Line("log of 200 MB", "MB/s", "log_mb_per_second", goal=Goal("least", 30, "≥ 30")),
     Line("line latency, 1 stream, p50", "s", "line_latency_seconds.one"),
@@ -193,7 +179,7 @@ def document(samples: Mapping[str, Sequence[float]], machine: Mapping[str, float
                 "makespan": told(samples, f"twenty_jobs.{executor}.makespan"),
                 "start_p50": told(samples, f"twenty_jobs.{executor}.start"),
             }
-            for executor in ("builtin", "driver")
+            for executor in ("builtin", "driver", "warm")
         },
         "host": dict(machine),
         "samples": {name: list(values) for name, values in samples.items()},

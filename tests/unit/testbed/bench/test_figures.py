@@ -20,6 +20,8 @@ SAMPLES: Samples = {
     "api_requests_per_job.driver": [12.0],
     "twenty_jobs.driver.start": [1.0, 2.0, 3.0, 4.0],
     "twenty_jobs.driver.makespan": [30.0],
+    "twenty_jobs.warm.start": [1.0],
+    "twenty_jobs.warm.makespan": [15.0],
     "twenty_jobs.builtin.start": [10.0],
     "twenty_jobs.builtin.makespan": [20.0],
     "line_latency_seconds.twenty": [0.1] * 19 + [0.5],
@@ -62,6 +64,7 @@ def test_the_object_has_medians_and_the_samples_beside_them() -> None:
     result = document(SAMPLES, MACHINE)
     assert result["finish_seconds"] == {"builtin": 5.0, "cold": 2.0, "warm": None}
     assert result["twenty_jobs"]["driver"] == {"makespan": 30.0, "start_p50": 2.5}
+    assert result["twenty_jobs"]["warm"] == {"makespan": 15.0, "start_p50": 1.0}
     assert result["line_latency_seconds"]["p50"] == pytest.approx(0.1)
     assert result["host"] == MACHINE
     assert result["samples"] == SAMPLES
