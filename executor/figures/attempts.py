@@ -1,7 +1,8 @@
 """Lines of the operator log -> one record for each attempt of a job.
 
-The pod's name tells attempts apart: it is never the same twice, whatever host the lines came from. Lines of one attempt
-may come in any order of files; sums and peaks do not depend on it.
+The pod's name tells attempts apart: it is never the same twice, whatever host the lines came from. A job that claims a
+warm pod has lines of two names, and one of them says so. Lines of one attempt may come in any order of files; sums and
+peaks do not depend on it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SUCCESS, UNFINISHED = "success", "unfinished"
 CANCELLED, SCRIPT, RUNNER_GONE, DEFECT = "cancelled", "script_failed", "runner_gone", "internal"
+CLAIMED = "warm pod claimed"
 OUT_OF_MEMORY = "out_of_memory"
 _HARMLESS = frozenset(
     {
@@ -36,6 +38,7 @@ _OVER = frozenset(
 )
 _PEAKS = ("memory_bytes", "programs_bytes", "disk_bytes", "builds_bytes")
 _SUMS = ("cpu_ms", "cache_hits", "cache_misses", "cache_read_bytes", "cache_written_bytes", "cache_saved_ms")
+_WAITED = ("waited_seconds", "cpu_request_millicores", "memory_request_bytes")
 _LIMITS = ("memory_limit_bytes", "disk_limit_bytes", "builds_limit_bytes", "cpu_limit_millicores")
 
 
@@ -99,10 +102,18 @@ class Attempt:
         if line["event"] in _OVER:
             self.ended = max(self.ended, line["time"])
 
+    def go_on_from(self, earlier: Attempt) -> None:
+        """Take over what was told while the job had no pod yet but a name for one."""
+        self.began, self.project, self.wished = earlier.began, earlier.project, earlier.wished
+        self.last_seen = max(self.last_seen, earlier.last_seen)
+        self.retries += earlier.retries
+        self.figures = earlier.figures | self.figures
+
 
 def attempts(lines: Iterable[dict[str, Any]]) -> list[Attempt]:
     """Put lines together, in the order in which the attempts are first seen."""
     found: dict[str, Attempt] = {}
+    former: dict[str, str] = {}
     for line in lines:
         pod = line.get("pod")
         if not isinstance(pod, str):
@@ -112,7 +123,17 @@ def attempts(lines: Iterable[dict[str, Any]]) -> list[Attempt]:
         if pod not in found:
             found[pod] = begun(line, pod)
         found[pod].take(line)
+        if name := former_name(line):
+            former[name] = pod
+    for name, pod in former.items():
+        if name in found and name != pod:
+            found[pod].go_on_from(found.pop(name))
     return list(found.values())
+
+
+def former_name(line: dict[str, Any]) -> str:
+    """Return the name that the attempt's earlier lines have, where it has claimed a pod of another; else nothing."""
+    return str(line.get("instead_of") or "") if line["event"] == CLAIMED else ""
 
 
 def begun(line: dict[str, Any], pod: str) -> Attempt:
@@ -137,6 +158,12 @@ def _configured(one: Attempt, line: dict[str, Any]) -> None:
 
 def _created(one: Attempt, line: dict[str, Any]) -> None:
     one.pod_began = line["time"]
+
+
+def _claimed(one: Attempt, line: dict[str, Any]) -> None:
+    # From here on it is a job's pod like any other; what it took before is told apart.
+    one.pod_began = line["time"]
+    one.figures |= {name: line[name] for name in _WAITED if _whole(line.get(name))}
 
 
 def _ready(one: Attempt, line: dict[str, Any]) -> None:
@@ -198,6 +225,7 @@ def _again(one: Attempt, _: dict[str, Any]) -> None:
 _HANDLERS = {
     "configured": _configured,
     "pod created": _created,
+    CLAIMED: _claimed,
     "pod ready": _ready,
     "script ended": _script_ended,
     "resources used": _used,

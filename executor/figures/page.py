@@ -94,6 +94,7 @@ def _section(one: Totals, attempts: Sequence[Attempt]) -> str:
         ("node hours", words.hours(sum(one.node_hours.values()))),
         ("pod hours", words.hours(one.pod_hours)),
         ("CPU hours used", words.hours(one.cpu_hours)),
+        *(words.warm_pods(one) if one.warm_jobs else ()),
     ]
     shown = "".join(
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for name, value in tiles

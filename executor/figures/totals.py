@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from executor.figures.attempts import Attempt
 
 HOUR = 3600
+GIB = 2**30
 _PAIRS = {
     "memory": ("memory_bytes", "memory_limit_bytes"),
     "programs": ("programs_bytes", "memory_limit_bytes"),
@@ -78,6 +79,14 @@ class Totals:
     """Hours of all job pods added up."""
     cpu_hours: float
     """Processor hours that builds really used."""
+    warm_jobs: int
+    """Jobs that claimed a pod which waited."""
+    warm_hours: float
+    """Hours for which these pods had waited, added up; pods that wait now or were replaced unclaimed are not in it."""
+    warm_cpu_hours: float
+    """Processors that were kept free for them meanwhile, times hours."""
+    warm_memory_gib_hours: float
+    """The same for memory."""
     retries: int
 
     @property
@@ -125,6 +134,10 @@ def totals(tenant: str, attempts: Sequence[Attempt]) -> Totals:
         node_hours=node_hours(attempts),
         pod_hours=sum(end - begin for begin, end in map(_life, attempts)) / HOUR,
         cpu_hours=_sum(attempts, "cpu_ms") / 1000 / HOUR,
+        warm_jobs=sum("waited_seconds" in one.figures for one in attempts),
+        warm_hours=_sum(attempts, "waited_seconds") / HOUR,
+        warm_cpu_hours=_reserved(attempts, "cpu_request_millicores") / 1000 / HOUR,
+        warm_memory_gib_hours=_reserved(attempts, "memory_request_bytes") / GIB / HOUR,
         retries=sum(one.retries for one in attempts),
     )
 
@@ -184,6 +197,11 @@ def _peak(attempts: Iterable[Attempt], used: str, limit: str) -> Peak | None:
         share_p95=percentile(shares, 95),
         job=most.job,
     )
+
+
+def _reserved(attempts: Iterable[Attempt], name: str) -> int:
+    """Add up what pods kept free while they waited, times seconds."""
+    return sum(one.figures.get(name, 0) * one.figures.get("waited_seconds", 0) for one in attempts)
 
 
 def _sum(attempts: Iterable[Attempt], name: str) -> int:

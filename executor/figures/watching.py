@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from executor.figures.attempts import Attempt, begun
+from executor.figures.attempts import Attempt, begun, former_name
 from executor.figures.metrics import Book
 from executor.figures.reading import Reading, lines, parse, with_rotated
 
@@ -116,6 +116,9 @@ class Watch:
                 return
             # It failed before it had a pod; a job that goes on has its pod in the next line.
             pod = f"{line['timestamp']}/{line.get('process')}"
+        elif (former := former_name(line)) in self.running:
+            self.running[pod] = begun(line, pod)
+            self.running[pod].go_on_from(self.running.pop(former))
         elif pod not in self.running and line["event"] != "configured":
             # The rest of an attempt that was counted already, or that began before the log did.
             return

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.figures.totals import Totals
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
@@ -51,6 +55,16 @@ def hours(amount: float) -> str:
 def day(unix: float) -> str:
     """Write a day in UTC."""
     return time.strftime("%Y-%m-%d", time.gmtime(unix))
+
+
+def warm_pods(one: Totals) -> list[tuple[str, str]]:
+    """Write what pods took while they waited for the jobs that claimed them."""
+    return [
+        ("jobs with a warm pod", str(one.warm_jobs)),
+        ("hours that these pods waited", hours(one.warm_hours)),
+        ("CPU hours kept free for it", hours(one.warm_cpu_hours)),
+        ("GiB hours of memory for it", hours(one.warm_memory_gib_hours)),
+    ]
 
 
 def category(name: str) -> str:

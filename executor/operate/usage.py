@@ -144,4 +144,5 @@ def _rows(one: Totals) -> list[tuple[str, str]]:
         ("node hours", words.hours(sum(one.node_hours.values()))),
         ("pod hours", words.hours(one.pod_hours)),
         ("CPU hours used", words.hours(one.cpu_hours)),
+        *words.warm_pods(one),
     ]

@@ -18,6 +18,7 @@ from executor.values import replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
     from typing import Any
 
     from executor.cluster.api import Api
@@ -49,6 +50,7 @@ def claim(
                 "runner must run `kaniko-driver tenant apply`"
             )
         return None, "no pod waits at this moment"
+    chosen = job.pod
     # Many jobs may look at once; each begins elsewhere.
     start = int.from_bytes(os.urandom(2), "big") % len(fitting)
     for pod in (*fitting[start:], *fitting[:start]):
@@ -66,6 +68,7 @@ def claim(
                 rewrite(job)
         if mine is not None:
             journal.bind(pod=job.pod)
+            _tell_what_waiting_took(journal, pod, instead_of=chosen)
             return (job, mine), ""
     return None, "every pod that waits is starting, or was faster claimed by another job"
 
@@ -80,16 +83,38 @@ def _restarted(pod: dict[str, Any]) -> bool:
     return any(one.get("restartCount") for one in statuses if one["name"] in {names.BUILD, names.HELPER})
 
 
+def _tell_what_waiting_took(journal: Journal, pod: dict[str, Any], *, instead_of: str) -> None:
+    """Say for `usage` how long the pod has waited, and what it kept free meanwhile; and whose record this goes on."""
+    # Imported here: of the stages only this one adds up quantities.
+    from executor.diagnosis.amounts import total
+
+    def requested(resource: str) -> Decimal:
+        found = [container["resources"].get("requests") or {} for container in pod["spec"]["containers"]]
+        return total([str(one[resource]) for one in found if resource in one])
+
+    journal.info(
+        "warm pod claimed",
+        instead_of=instead_of,
+        waited_seconds=_age(pod),
+        cpu_request_millicores=int(requested("cpu") * 1000),
+        memory_request_bytes=int(requested("memory")),
+    )
+
+
+def _age(pod: dict[str, Any]) -> int:
+    """Return for how many seconds the pod's node has had it, by this host's clock."""
+    return max(0, int(time.time() - datetime.fromisoformat(pod["status"]["startTime"]).timestamp()))
+
+
 def _change(job: Job, pod: dict[str, Any]) -> dict[str, Any]:
     """Make the pod the job's: its labels and annotations, no owner but the job, and its deadline."""
     wanted = job.manifest
-    # The kubelet counts from the pod's start.
-    waited = max(0, int(time.time() - datetime.fromisoformat(pod["status"]["startTime"]).timestamp()))
     return {
         "metadata": {
             "labels": {**wanted["metadata"]["labels"], names.WARM_LABEL: None, names.WAS_WARM_LABEL: "true"},
             "annotations": wanted["metadata"]["annotations"],
             "ownerReferences": None,
         },
-        "spec": {"activeDeadlineSeconds": waited + wanted["spec"]["activeDeadlineSeconds"] + _CLOCK_SLACK},
+        # The kubelet counts from the pod's start.
+        "spec": {"activeDeadlineSeconds": _age(pod) + wanted["spec"]["activeDeadlineSeconds"] + _CLOCK_SLACK},
     }

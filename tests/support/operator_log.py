@@ -43,14 +43,24 @@ def job(  # noqa: PLR0913 - each argument is a fact about the job
     failure: dict[str, Any] | None = None,
     wished: bool = False,
     limits: dict[str, Any] | None = None,
+    waited: int | None = None,
     **used: Any,
 ) -> list[dict[str, Any]]:
-    """Make the lines of a whole job; `failure` are the fields of a `prepare` that failed."""
+    """Make the lines of a whole job; `failure` are the fields of a `prepare` that failed.
+
+    `waited`: the job has claimed a pod of 1.5 CPU and 2 GiB that had waited for so many seconds.
+    """
     who: dict[str, Any] = {"tenant": tenant, "job": number, "pod": f"kaniko-job-{number}-aaaaaa"}
     made = [
         line(at, "config", "configured", **who, project="group/app", wished=wished, image="k", **(limits or LIMITS)),
-        line(at + 0.2, "prepare", "pod created", **who),
     ]
+    if waited is None:
+        made.append(line(at + 0.2, "prepare", "pod created", **who))
+    else:
+        chosen, who = who["pod"], who | {"pod": f"kaniko-warm-{number}"}
+        took: dict[str, Any] = {"cpu_request_millicores": 1500, "memory_request_bytes": 2 * GIB}
+        claimed = line(at + 0.2, "prepare", "warm pod claimed", **who, instead_of=chosen, waited_seconds=waited, **took)
+        made.append(claimed)
     if failure is not None:
         made.append(line(at + start, "prepare", "stage failed", "error", **who, **failure))
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from executor.figures.attempts import Attempt, attempts
-from tests.support.operator_log import BEGIN, LIMITS, job, line
+from tests.support.operator_log import BEGIN, GIB, LIMITS, job, line
 
 
 def read(*made: list[dict[str, Any]]) -> list[Attempt]:
@@ -39,6 +39,20 @@ def test_the_order_of_the_lines_does_not_matter() -> None:
     expected = {one.pod: one for one in read(made)}
     random.Random(3).shuffle(made)
     assert {one.pod: one for one in read(made)} == expected
+
+
+def test_a_job_that_claims_a_warm_pod_is_one_attempt_whatever_the_order_of_its_lines() -> None:
+    made = job(1, waited=600, cache_hits=2)
+    for lines in (made, made[::-1]):
+        (one,) = read(lines)
+        assert (one.pod, one.project, one.result, one.began) == ("kaniko-warm-1", "group/app", "success", BEGIN)
+        assert one.pod_began == BEGIN + 0.2
+        assert one.figures == LIMITS | {
+            "cache_hits": 2,
+            "waited_seconds": 600,
+            "cpu_request_millicores": 1500,
+            "memory_request_bytes": 2 * GIB,
+        }
 
 
 def test_two_attempts_of_one_job_are_two() -> None:

@@ -116,6 +116,15 @@ def test_a_job_counts_once_whenever_its_lines_come(host: Host) -> None:
     }
 
 
+def test_a_job_with_a_warm_pod_counts_when_it_is_over(host: Host) -> None:
+    first, *rest = job(1, at=time.time() - 100, waited=60)
+    host.ran([first])
+    host.write()
+    host.ran(rest)
+    found = host.write()
+    assert (jobs(found), found["kaniko_driver_jobs_running", (("tenant", "team-blue"),)]) == (1, 0)
+
+
 def now() -> str:
     """Return the time as the journal writes it: a job whose last line is old is given up."""
     from datetime import UTC, datetime

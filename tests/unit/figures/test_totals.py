@@ -49,6 +49,12 @@ def test_the_hit_rate_is_of_layers_and_not_of_jobs() -> None:
     assert totals("t", read(job(1))).cache_hit_rate is None
 
 
+def test_warm_pods_cost_what_was_kept_free_for_as_long_as_they_waited() -> None:
+    found = totals("t", read(job(1, waited=HOUR), job(2, waited=HOUR // 2), job(3)))
+    assert (found.jobs, found.succeeded, found.warm_jobs, found.warm_hours) == (3, 3, 2, 1.5)
+    assert (found.warm_cpu_hours, found.warm_memory_gib_hours) == (1.5 * 1.5, 1.5 * 2)
+
+
 @pytest.mark.parametrize(("percent", "value"), [(50, 3), (95, 5), (1, 1), (100, 5)])
 def test_a_percentile_is_a_value_that_was_seen(percent: int, value: float) -> None:
     assert percentile([1, 2, 3, 4, 5], percent) == value

@@ -50,6 +50,23 @@ def test_scripts_get_the_same_as_json(log: Path) -> None:
     assert "1 of 183 lines were none of the driver's" in done.stderr
 
 
+def test_what_warm_pods_cost_is_told_in_every_form(tmp_path: Path) -> None:
+    log = written(tmp_path / "x", job(1, waited=7200), job(2))
+    page = tmp_path / "usage.html"
+    done = called("usage", "--log", str(log), "--html", str(page))
+    row = next(line for line in done.output.splitlines() if "CPU hours kept free for it" in line)
+    assert "3.00" in row
+    assert "<b>3.00</b><span>CPU hours kept free for it</span>" in page.read_text()
+    (found,) = json.loads(called("usage", "--log", str(log), "--output", "json").stdout)["tenants"]
+    assert [found[f"warm_{name}"] for name in ("jobs", "hours", "cpu_hours", "memory_gib_hours")] == [1, 2, 3, 4]
+
+
+def test_a_page_says_nothing_of_warm_pods_where_none_served_a_job(tmp_path: Path) -> None:
+    page = tmp_path / "usage.html"
+    called("usage", "--log", str(written(tmp_path / "x", job(1))), "--html", str(page))
+    assert "warm pod" not in page.read_text()
+
+
 def test_the_log_of_the_settings_is_read_with_what_was_rotated(tmp_path: Path, log: Path) -> None:
     write_settings(tmp_path / "s", tenant=MINIMAL, driver=f"version = 1\n[log]\nfile = '{log}'\n")
     written(tmp_path / "driver.jsonl.1", job(500, tenant="team-old"))

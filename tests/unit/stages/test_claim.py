@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from executor.stages.claim import claim
 from tests.support.jobs import make_job
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from executor.job import Connection, Job
     from tests.support.api_server import ApiServer, Exchange
 
@@ -24,7 +27,14 @@ HOUR_AGO = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3600))
 def waiting(name: str, **status: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "resourceVersion": "7", "labels": {names.WARM_LABEL: FINGERPRINT}},
-        "spec": {"nodeName": "node1"},
+        "spec": {
+            "nodeName": "node1",
+            "containers": [
+                {"name": "build", "resources": {"requests": {"cpu": "1", "memory": "2Gi"}}},
+                {"name": "helper", "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}},
+                {"name": "bare", "resources": {}},
+            ],
+        },
         "status": {
             "startTime": HOUR_AGO,
             "conditions": [{"type": "Ready", "status": "True"}],
@@ -68,11 +78,12 @@ class Claimer:
         }
         self.job = make_job(connection, warm=FINGERPRINT, manifest=manifest)
         self.written: list[Job] = []
+        self.journal = Journal()
 
     def claim(self) -> tuple[str, str]:
         """Return the pod's name, and why there was none."""
         with Api(self.job.connection, patience=5) as api:
-            found, because = claim(api, self.job, Journal(), self.written.append)
+            found, because = claim(api, self.job, self.journal, self.written.append)
         return (found[0].pod if found else "", because)
 
 
@@ -94,6 +105,19 @@ def test_a_claimed_pod_is_the_jobs_in_every_respect(server: ApiServer, claimer: 
     # Counted from the pod's start, an hour ago, with a minute for clocks that differ.
     assert 3600 + 600 <= change["spec"]["activeDeadlineSeconds"] < 3600 + 600 + 3600
     assert [job.pod for job in claimer.written] == ["one"]
+
+
+def test_what_the_pod_kept_free_while_it_waited_is_written_down(
+    server: ApiServer, claimer: Claimer, tmp_path: Path
+) -> None:
+    Namespace(server, waiting("one"))
+    claimer.journal = Journal(str(tmp_path / "log"))
+    chosen = claimer.job.pod
+    claimer.claim()
+    line = json.loads((tmp_path / "log").read_text())
+    assert (line["event"], line["pod"], line["instead_of"]) == ("warm pod claimed", "one", chosen)
+    assert (line["cpu_request_millicores"], line["memory_request_bytes"]) == (1100, (2048 + 128) * 2**20)
+    assert 3600 <= line["waited_seconds"] < 7200
 
 
 def test_whoever_comes_second_takes_the_next_one(server: ApiServer, claimer: Claimer) -> None:
