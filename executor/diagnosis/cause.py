@@ -28,6 +28,7 @@ __all__ = [
     "container_state",
     "failed_services",
     "last_words",
+    "of_ended_service",
     "of_lost_pod",
     "of_silent_node",
     "of_start",
@@ -40,6 +41,7 @@ _CONFIG_REASONS = frozenset(
 _SERVICE = "svc-"
 """How the names of containers begin that a job asked for by `services:`; as in pod/names.py."""
 _RESTARTS_OF_A_SERVICE = 2
+_CORRECT_SERVICE = "Correct its image, command or variables under `services:` in .gitlab-ci.yml."
 TOLD_BY_EVENTS = frozenset({Category.SANDBOX_FAILED, Category.VOLUME_FAILED, Category.SECRET_MISSING})
 """What a pod's status does not show, so that a silent status does not mean that it is over."""
 _SIGNALS = 128
@@ -188,10 +190,29 @@ def _of_service(status: dict[str, Any]) -> Diagnosis | None:
         category=Category.SERVICE_FAILED,
         what=f"The service {status.get('image', '')} ended again and again right after its start.",
         why=last_words(status),
-        remedy="Correct its image, command or variables under `services:` in .gitlab-ci.yml.",
+        remedy=_CORRECT_SERVICE,
         final=True,
         container=str(status.get("name")),
     )
+
+
+def of_ended_service(pod: dict[str, Any], image: str, port: str) -> Diagnosis | None:
+    """Explain why a service with this image will not listen on its port; None where it has not ended.
+
+    By the image of the pod's specification: the status may have another name of it.
+    """
+    ended = {status.get("name"): status for status in failed_services(pod)}
+    for container in pod["spec"].get("initContainers") or ():
+        if container.get("image") == image and (status := ended.get(container.get("name"))):
+            return Diagnosis(
+                category=Category.SERVICE_FAILED,
+                what=f"The service {image} ended before it listened on port {port} (HEALTHCHECK_TCP_PORT).",
+                why=last_words(status),
+                remedy=_CORRECT_SERVICE,
+                final=True,
+                container=str(status.get("name")),
+            )
+    return None
 
 
 def failed_services(pod: dict[str, Any]) -> list[dict[str, Any]]:

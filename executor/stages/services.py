@@ -1,7 +1,7 @@
 """The part of prepare that only jobs with `services:` have: wait until they listen, and tell of those that failed.
 
-A service that does not come up is a warning and no failure, as with GitLab's own executors: the script may not need it
-yet, or says itself what is missing.
+A service that does not come up is a warning and no failure: the script may not need it yet, or says itself what is
+missing. As with GitLab's Kubernetes executor, one that ended while the job waited for its port is a failure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from executor.cluster import credentials
 from executor.cluster.stream import STDOUT, ExecStream
 from executor.diagnosis import cause
-from executor.errors import ClusterRefused, ClusterUnreachable
+from executor.errors import ClusterRefused, ClusterUnreachable, OwnContainerFailed
 from executor.pod import names, programs
 from executor.stages import cancel
 
@@ -28,12 +28,18 @@ _CONNECTION_SLACK = 15
 
 
 def await_services(api: Api, job: Job, pod: dict[str, Any], journal: Journal, log: JobLog) -> None:
-    """Wait for every port that a service names in HEALTHCHECK_TCP_PORT, and say which services are in trouble."""
+    """Wait for every port that a service names in HEALTHCHECK_TCP_PORT, and say which services are in trouble.
+
+    Raises:
+        OwnContainerFailed: one ended for whose port the job waits.
+    """
     deaf = _deaf(job, journal) if job.health_ports else []
     if deaf:
         # Their states may be older than the wait was.
         pod = api.get_pod(job.pod) or pod
     for port in deaf:
+        if found := cause.of_ended_service(pod, job.health_ports[port], port):
+            raise OwnContainerFailed(found.what, why=found.why, remedy=found.remedy, category=found.category)
         log.say(
             f"warning: the service {job.health_ports[port]} does not listen on port {port} after "
             f"{job.services_wait} s (HEALTHCHECK_TCP_PORT); the job goes on without waiting for it"

@@ -108,9 +108,12 @@ class Coordinator:
             return [job for job in self._jobs if job.ident == ident]
 
     def may_fetch(self, path: str, token: str) -> bool:
-        """Whether the token is that of a running job of the project."""
+        """Whether the token is that of a running job of the project, or of one that the project lets in."""
         with self._lock:
-            return any(job.given.token == token and job.running and job.spec.project.path == path for job in self._jobs)
+            return any(
+                job.given.token == token and job.running and path in {job.spec.project.path, *job.spec.project.readable}
+                for job in self._jobs
+            )
 
     def repository(self, path: str) -> Path:
         """Where the repository of a project lies, or would."""

@@ -90,13 +90,17 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Project:
-    """Where the job comes from. The repository `<path>.git` is looked for under the coordinator's repositories."""
+    """Where the job comes from. The repository `<path>.git` is looked for under the coordinator's repositories.
+
+    `readable` are paths of other projects that its jobs may fetch, as their job token allowlists would say.
+    """
 
     path: str = "group/sample"
     ident: int = 1
     namespace: int = 1
     root_namespace: int = 1
     organization: int = 1
+    readable: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

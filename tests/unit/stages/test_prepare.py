@@ -474,6 +474,25 @@ class TestServices:
         assert "exit code 3 (Error)" in prepare.said
         assert "no password given" in prepare.said
 
+    def test_one_that_ended_while_its_port_was_waited_for_is_the_authors_to_mend(
+        self, cluster: Cluster, prepare: Stage
+    ) -> None:
+        state = pod_state(READY, **service_state(BACK_OFF, restarts=1, last=CRASHED))
+        state["spec"]["initContainers"] = [SERVICE]
+        cluster.states = [state]
+        with pytest.raises(OwnContainerFailed) as failed:
+            prepare.run(manifest=WITH_SERVICE, health_ports={"5432": "postgres:16"})
+        assert "postgres:16 ended before it listened on port 5432" in failed.value.what
+        assert "no password given" in failed.value.why
+        assert cluster.deleted
+
+    def test_one_that_runs_and_does_not_listen_is_a_warning(self, cluster: Cluster, prepare: Stage) -> None:
+        state = pod_state(READY, **service_state(RUNNING))
+        state["spec"]["initContainers"] = [SERVICE]
+        cluster.states = [state]
+        assert prepare.run(manifest=WITH_SERVICE, health_ports={"5432": "postgres:16"}) == 0
+        assert "does not listen on port 5432" in prepare.said
+
     def test_one_that_lets_no_pod_start_is_the_authors_to_mend(self, cluster: Cluster, prepare: Stage) -> None:
         cluster.states = [
             pod_state({}, **service_state(CRASHED)),
