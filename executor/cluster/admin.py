@@ -25,6 +25,7 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _UNPROCESSABLE = 422
 _PLURALS = {
+    "DaemonSet": "daemonsets",
     "EndpointSlice": "endpointslices",
     "LimitRange": "limitranges",
     "Namespace": "namespaces",

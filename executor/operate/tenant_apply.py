@@ -13,6 +13,7 @@ import click
 from executor.cluster.admin import Admin, Reference, host_of
 from executor.errors import ClusterRefused, SettingsInvalid
 from executor.operate.tenant_objects import rendered
+from executor.pod import names
 from executor.pod.names import TENANT_LABEL
 from executor.pod.names import warm as warm_name
 from executor.settings import network
@@ -66,6 +67,9 @@ def apply_tenant(
     manifests = rendered(settings, loaded, with_runner=with_runner)
     admin = Admin(kubeconfig=rights[0], context=rights[1])
     check_namespace(admin, tenant)
+    for manifest in manifests:
+        if manifest["kind"] == "Namespace":
+            check_owner(admin, tenant, manifest["metadata"]["name"])
     notes = _check_network(admin, tenant)
     steps = [*plan(admin, manifests), *outdated(admin, tenant, manifests)]
     for note in [*notes, *_notes(steps)]:
@@ -109,15 +113,26 @@ def plan(admin: Admin, manifests: list[dict[str, Any]]) -> list[Step]:
 
 
 def outdated(admin: Admin, tenant: Tenant, manifests: list[dict[str, Any]]) -> list[Step]:
-    """Find what keeps warm pods of earlier settings; pods that jobs have claimed are no longer its own."""
+    """Find what keeps images, or warm pods of earlier settings; pods that jobs have claimed are no longer its own."""
     own = Reference(version="apps/v1", kind="ReplicaSet", namespace=tenant.cluster.namespace)
     wanted = {one["metadata"]["name"] for one in manifests if one["kind"] == "ReplicaSet"}
     found = admin.list(own, labels=f"{TENANT_LABEL}={tenant.name}")
     return [
-        Step(manifest={"apiVersion": own.version, "kind": own.kind} | one, state=_REMOVED, difference=[])
-        for one in found
-        if one["metadata"]["name"] not in wanted and one["metadata"]["name"].startswith(warm_name(""))
+        *_images_no_more(admin, tenant),
+        *(
+            Step(manifest={"apiVersion": own.version, "kind": own.kind} | one, state=_REMOVED, difference=[])
+            for one in found
+            if one["metadata"]["name"] not in wanted and one["metadata"]["name"].startswith(warm_name(""))
+        ),
     ]
+
+
+def _images_no_more(admin: Admin, tenant: Tenant) -> list[Step]:
+    home = Reference(version="v1", kind="Namespace", name=names.images_namespace(tenant.name))
+    found = None if tenant.images.on_nodes else admin.get(home)
+    if found is None or found["metadata"].get("labels", {}).get(TENANT_LABEL) != tenant.name:
+        return []
+    return [Step(manifest={"apiVersion": home.version, "kind": home.kind} | found, state=_REMOVED, difference=[])]
 
 
 def api_server_of(admin: Admin) -> tuple[set[tuple[str, int]], str]:
@@ -161,6 +176,15 @@ def check_namespace(admin: Admin, tenant: Tenant) -> None:
             f"The namespace {name} belongs to the cluster and cannot be a tenant's.",
             remedy="Choose another one: [cluster] namespace.",
         )
+    check_owner(admin, tenant, name)
+
+
+def check_owner(admin: Admin, tenant: Tenant, name: str) -> None:
+    """Refuse to touch a namespace of another tenant.
+
+    Raises:
+        SettingsInvalid: it is.
+    """
     found = admin.get(Reference(version="v1", kind="Namespace", name=name)) or {"metadata": {}}
     owner = found["metadata"].get("labels", {}).get(TENANT_LABEL, tenant.name)
     if owner != tenant.name:

@@ -33,10 +33,11 @@ def delete_tenant(name: str, *, settings: str, rights: tuple[str, str], yes: boo
     tenant = load(settings, name).tenant
     admin = Admin(kubeconfig=rights[0], context=rights[1])
     check_namespace(admin, tenant)
-    homes = [_namespace(names.runner_namespace(name)), _namespace(tenant.cluster.namespace)]
+    beside = (names.runner_namespace(name), names.images_namespace(name))
+    homes = [*map(_namespace, beside), _namespace(tenant.cluster.namespace)]
     manifests = [*objects.render(tenant), login.anchor(name, tenant.cluster.namespace)]
-    own = [homes[0], *map(Reference.of, manifests)]
-    there = [one for one in own if _is_its(admin, one, name) and not (keep_namespace and one == homes[1])]
+    own = [*homes[:-1], *map(Reference.of, manifests)]
+    there = [one for one in own if _is_its(admin, one, name) and not (keep_namespace and one == homes[-1])]
     if not there:
         click.echo(f"There is nothing of {name} in {admin.server.url}.")
         return
@@ -74,7 +75,7 @@ def _say_what_goes_with(admin: Admin, home: Reference) -> None:
 
 
 def _delete(admin: Admin, there: list[Reference], homes: list[Reference]) -> None:
-    # The namespaces first, the runner's before the tenant's: while there are pods and tokens, the policy must hold.
+    # The namespaces first, the tenant's own last: while there are pods and tokens, the policy must hold.
     for home in homes:
         admin.delete(home)
     for home in homes:

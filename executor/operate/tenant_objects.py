@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from executor.tenancy import objects, runner
+from executor.tenancy import objects, presence, runner
 
 if TYPE_CHECKING:
     from executor.settings.load import Settings
@@ -20,6 +20,7 @@ def rendered(folder: str, settings: Settings, *, with_runner: bool) -> list[dict
     tenant = settings.tenant
     needs_ca = tenant.capacity.warm_pods and tenant.cache.mode != "off" and tenant.cache.ca_file
     own = objects.render(tenant, cache_ca=_read(tenant.cache.ca_file) if needs_ca else "")
+    own += presence.render(tenant)
     if not with_runner:
         return own
     files = runner.Files(

@@ -37,6 +37,9 @@ BUILD_ACCOUNT = "kaniko-build"
 RUNNER = "kaniko-runner"
 """What a runner inside the cluster consists of, in a namespace of its own."""
 
+IMAGES = "kaniko-images"
+"""What keeps a tenant's images on its nodes, in a namespace of its own."""
+
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own suffixes: no vowels, no look-alikes
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
@@ -89,6 +92,11 @@ def service_secret(pod: str, container: str) -> str:
 def runner_namespace(tenant: str) -> str:
     """Name the namespace of the tenant's runner: never that of its jobs, whose quota and policies are for builds."""
     return f"{tenant}-runner"
+
+
+def images_namespace(tenant: str) -> str:
+    """Name the namespace of what keeps the tenant's images on its nodes, of which the jobs' quota knows nothing."""
+    return f"{tenant}-images"
 
 
 def stage_id(sub_stage: str) -> str:

@@ -42,6 +42,10 @@ def check(tenant: Tenant, complain: Complain) -> None:
             complain(("nodes", "labels"), f"{key} needs at least one value")
     for name in ("build", "helper", "cache_registry", "service"):
         _check_resources(name, getattr(tenant.resources, name), complain)
+    if tenant.images.on_nodes and tenant.images.pull_policy == "never":
+        complain(
+            ("images", "on_nodes"), "images that are never pulled (images.pull_policy) cannot be brought to a node"
+        )
     _check_cache(tenant, complain)
     _check_logins_file(tenant, complain)
     _check_pod(tenant.pod, complain)

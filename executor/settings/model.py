@@ -85,6 +85,11 @@ class Images:
         "What jobs may name in `pull_policy:` of their own images and services. Empty: `pull_policy` alone.", ()
     )
     pull_secrets: tuple[ObjectName, ...] = setting("Secrets of the namespace with logins for pulling these images.", ())
+    on_nodes: bool = setting(
+        "Keep these images on all of the tenant's nodes, new ones too, so that no job waits for a pull: `tenant apply` "
+        "makes a DaemonSet in the namespace TENANT-images, where the `pull_secrets` must be, too.",
+        default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,6 +221,52 @@ class TestLogin:
         assert f"kaniko-driver tenant apply {NAME}" in done.stderr
 
 
+class TestImagesOnNodes:
+    """The DaemonSet that keeps a tenant's images on its nodes."""
+
+    PLACE = f"{NAME}-images"
+
+    @pytest.fixture
+    def wanted(self, new: Operator) -> Iterator[Operator]:
+        """Settings that want it, one of its images being nothing but a program that would never end by itself."""
+        file = new.settings / "driver.toml"
+        before = file.read_text()
+        bare = re.sub(r'^helper = ".*"', f'helper = "{layout.CACHE_REGISTRY_IMAGE}"', before, flags=re.MULTILINE)
+        file.write_text(bare.replace("[defaults.images]\n", "[defaults.images]\non_nodes = true\n"))
+        yield new
+        file.write_text(before)
+
+    def test_every_image_is_on_every_node_of_the_tenant_and_goes_with_the_setting(self, wanted: Operator) -> None:
+        applied = wanted.does("apply", "--yes")
+        assert f"created DaemonSet kaniko-images in namespace {self.PLACE}" in applied.stdout, applied.stderr
+        wait_for("the images on the nodes", lambda: self.ready() == self.nodes(), 120)
+        for pod in api.items("Pod", self.PLACE):
+            shown = {one["image"] for one in pod["status"]["initContainerStatuses"] if one["state"]["terminated"]}
+            assert shown == {layout.KANIKO_IMAGE, layout.CACHE_REGISTRY_IMAGE, layout.TOOLS_IMAGE}
+            assert all(one["restartCount"] == 0 for one in pod["status"]["initContainerStatuses"])
+        assert "unchanged" in wanted.does("apply").stdout.splitlines()[-1]
+        file = wanted.settings / "driver.toml"
+        file.write_text(file.read_text().replace("on_nodes = true", "on_nodes = false"))
+        assert f"removed Namespace {self.PLACE}" in wanted.does("apply", "--yes").stdout
+        wait_for("the end of the namespace", lambda: api.get("Namespace", self.PLACE) is None, 120)
+
+    def ready(self) -> set[str]:
+        """Nodes on which all images were run."""
+        return {
+            pod["spec"]["nodeName"]
+            for pod in api.items("Pod", self.PLACE)
+            if any(one["ready"] for one in pod["status"].get("containerStatuses", ()))
+        }
+
+    def nodes(self) -> set[str]:
+        """Those of the tenant."""
+        return {
+            node["metadata"]["name"]
+            for node in api.items("Node", "")
+            if node["metadata"]["labels"].get("tenant") == layout.TENANTS[0].node_label
+        }
+
+
 def test_deleting_says_what_goes_asks_and_leaves_nothing(new: Operator) -> None:
     refused = new.does("delete", answer="n\n")
     assert refused.returncode == 1

@@ -58,6 +58,7 @@ USED_BY = {
     "gitlab.url": "tenancy",
     "gitlab.root_namespaces": "settings/load.py",
     "capacity.jobs": "tenancy",
+    "images.on_nodes": "tenancy/presence.py",
     "capacity.spare": "tenancy",
     "capacity.warm_pods": "tenancy",
     "capacity.when_full": "stages/config.py",
