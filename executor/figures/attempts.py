@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from executor.runner import substages
 
@@ -33,6 +33,8 @@ _HARMLESS = frozenset(
 """Sub-stages whose failure fails no job (common/build.go of GitLab Runner 19.4)."""
 _LONGEST = 1e9
 """Seconds; thirty years."""
+Record = TypeVar("Record")
+_BEFORE_A_POD = frozenset({"stage failed", "stage failed unexpectedly", "cancelled", "the runner is gone"})
 _OVER = frozenset(
     {"pod deleted", "no pod to delete", "pod of a lost node deleted", "pod kept", "cleanup left something behind"}
 )
@@ -136,6 +138,21 @@ def former_name(line: dict[str, Any]) -> str:
     return str(line.get("instead_of") or "") if line["event"] == CLAIMED else ""
 
 
+def key_of(line: dict[str, Any], running: dict[str, Record]) -> str:
+    """Return under which key the attempt of a line is among those that are not over; empty: it is none of them.
+
+    A line that begins an attempt has a key that is not among them yet; one that claims a warm pod moves its attempt to
+    that pod's name.
+    """
+    pod = line.get("pod")
+    if not isinstance(pod, str):
+        return _without_pod(line) or ""
+    if (former := former_name(line)) in running:
+        running[pod] = running.pop(former)
+    # Else the rest of one that was over already, or that began before the log did.
+    return pod if pod in running or line["event"] == "configured" else ""
+
+
 def begun(line: dict[str, Any], pod: str) -> Attempt:
     """Make the record of an attempt at its first line."""
     job = line.get("job")
@@ -144,7 +161,7 @@ def begun(line: dict[str, Any], pod: str) -> Attempt:
 
 def _without_pod(line: dict[str, Any]) -> str | None:
     """Name an attempt that failed before it had a pod; None for lines of no attempt."""
-    if line.get("stage") != "config" or line["event"] not in {"stage failed", "stage failed unexpectedly", "cancelled"}:
+    if line.get("stage") != "config" or line["event"] not in _BEFORE_A_POD:
         return None
     return f"{line['timestamp']}/{line.get('process')}"
 
@@ -160,7 +177,12 @@ def _created(one: Attempt, line: dict[str, Any]) -> None:
     one.pod_began = line["time"]
 
 
+def _scheduled(one: Attempt, line: dict[str, Any]) -> None:
+    one.node = one.node or str(line.get("node") or "")
+
+
 def _claimed(one: Attempt, line: dict[str, Any]) -> None:
+    one.pod = str(line.get("pod") or one.pod)
     # From here on it is a job's pod like any other; what it took before is told apart.
     one.pod_began = line["time"]
     one.figures |= {name: line[name] for name in _WAITED if _whole(line.get(name))}
@@ -168,7 +190,7 @@ def _claimed(one: Attempt, line: dict[str, Any]) -> None:
 
 def _ready(one: Attempt, line: dict[str, Any]) -> None:
     one.node = str(line.get("node") or "")
-    one.start_seconds = _seconds(line)
+    one.start_seconds = seconds_of(line)
 
 
 def _script_ended(one: Attempt, line: dict[str, Any]) -> None:
@@ -183,7 +205,7 @@ def _script_ended(one: Attempt, line: dict[str, Any]) -> None:
 
 
 def _used(one: Attempt, line: dict[str, Any]) -> None:
-    one.build_seconds += _seconds(line) or 0
+    one.build_seconds += seconds_of(line) or 0
     for name in _PEAKS:
         if _whole(line.get(name)):
             one.figures[name] = max(one.figures.get(name, 0), line[name])
@@ -226,6 +248,7 @@ _HANDLERS = {
     "configured": _configured,
     "pod created": _created,
     CLAIMED: _claimed,
+    "pod scheduled": _scheduled,
     "pod ready": _ready,
     "script ended": _script_ended,
     "resources used": _used,
@@ -243,7 +266,8 @@ def _whole(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
-def _seconds(line: dict[str, Any]) -> float | None:
+def seconds_of(line: dict[str, Any]) -> float | None:
+    """Return how long what a line tells took; None where it does not say."""
     value = line.get("seconds")
     # Not true, not text, not NaN: JSON readers take more than the driver writes.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LONGEST:

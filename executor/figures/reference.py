@@ -17,8 +17,8 @@ stages write.
 
 Every stage appends JSON lines, one an event, to the file that [`[log] file`](settings.md#log) names. Job logs are for
 authors; this one is for operators: it has the same failures with the traceback, and the figures from which
-`kaniko-driver usage`, `tune` and `metrics` are made. Nothing in it is secret: logins and tokens are taken out, and what
-scripts print never gets in.
+`kaniko-driver usage`, `tune`, `metrics` and `traces` are made. Nothing in it is secret: logins and tokens are taken
+out, and what scripts print never gets in.
 
 Names of events and fields are kept: they change in a major version only. New ones may come at any time, so readers
 should pass over what they do not know. Text of jobs and clusters (`project`, `reason`, `image`, `exception`) is not to

@@ -18,6 +18,7 @@ from executor.operate.render import render
 from executor.operate.settings import settings as settings_command
 from executor.operate.shown import settings_option
 from executor.operate.tenant import tenant
+from executor.operate.traces import traces
 from executor.operate.tune import tune
 from executor.operate.usage import usage
 from executor.operate.validate import validate
@@ -90,5 +91,6 @@ cli.add_command(jobs)
 cli.add_command(version)
 cli.add_command(completion)
 cli.add_command(metrics)
+cli.add_command(traces)
 cli.add_command(reference)
 cli.add_command(settings_command)

@@ -138,10 +138,11 @@ def _registry(log: str, state: str) -> CollectorRegistry:
 
 
 def _up_to_date(log: str, state: str, families: Callable[[Watch], Any]) -> list[Family]:
-    from executor.figures.watching import kept
+    from executor.figures.kept import kept
+    from executor.figures.watching import Watch
 
     try:
-        with kept(state) as watch:
+        with kept(Watch, state) as watch:
             watch.update(log, now=time.time())
             return list(families(watch))
     except OSError as error:

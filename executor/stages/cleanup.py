@@ -39,6 +39,7 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mar
         lost_mark: path of the mark that `run` leaves when the pod's node is gone.
     """
     try:
+        began = time.monotonic()
         api = Api(
             job.connection,
             on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
@@ -48,9 +49,10 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mar
             if os.path.exists(lost_mark):
                 # No kubelet will ever say that the containers have ended; one that comes back ends them at once.
                 api.delete_pod(job.pod, grace_seconds=0)
-                journal.info("pod of a lost node deleted")
+                journal.info("pod of a lost node deleted", seconds=_since(began))
             elif not (os.path.exists(keep_mark) and _kept(api, job, journal)):
-                _delete(api, job, journal, intent)
+                found = _delete(api, job, intent)
+                journal.info("pod deleted" if found else "no pod to delete", seconds=_since(began))
             _sweep(api, job, journal)
     except DriverError as error:
         # What is left has a deadline of its own, and the next cleanup of this tenant finds it by its annotation.
@@ -77,11 +79,16 @@ def _kept(api: Api, job: Job, journal: Journal) -> bool:
     return True
 
 
-def _delete(api: Api, job: Job, journal: Journal, intent: str) -> None:
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
+
+
+def _delete(api: Api, job: Job, intent: str) -> bool:
+    """Delete the job's pod, also one that the cluster is still about to make; False: there is none."""
     found = api.delete_pod(job.pod)
     if not found and os.path.exists(intent):
         found = _delete_when_it_lands(api, job)
-    journal.info("pod deleted" if found else "no pod to delete")
+    return found
 
 
 def _delete_when_it_lands(api: Api, job: Job) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from executor.stages.joblog import JobLog
 
 _DELETE_SLACK = 600
+_LONGEST_NAME = 255
+"""Of a job, in characters: GitLab's own limit."""
+_TRACEPARENT = r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+"""Version 00 of W3C's Trace Context, which later versions are read as."""
 _LONGEST_ANNOTATION = 4096
 """Characters, four bytes each at most."""
 
@@ -57,6 +62,7 @@ def config(folder: str, tenant: str | None, journal: Journal, log: JobLog) -> in
         CredentialsInvalid: no way to the cluster.
         JobRefused: the job asks for what its tenant does not allow.
     """
+    began = time.monotonic()
     journal.path = log_file(folder) or None
     response = read_job_response(required(os.environ, "JOB_RESPONSE_FILE"))
     name = tenant or tenant_of_root_namespace(folder, response.root_namespace_id)
@@ -73,7 +79,11 @@ def config(folder: str, tenant: str | None, journal: Journal, log: JobLog) -> in
     journal.info(
         "configured",
         project=response.project_path,
+        name=readable(response.name, _LONGEST_NAME),
+        namespace=job.connection.namespace,
         image=image,
+        traceparent=_traceparent(response),
+        seconds=round(time.monotonic() - began, 3),
         wished=_wished(job.limits, settings.tenant.resources.build),
         **job.limits.figures(),
     )
@@ -244,6 +254,12 @@ def answer(job: Job, path: str) -> dict[str, object]:
         "shell": "bash",
         "job_env": {JOB_FILE_VARIABLE: path},
     }
+
+
+def _traceparent(response: JobResponse) -> str:
+    """Return the trace that the job's author says the job belongs to; empty where no well-formed one is named."""
+    given = response.last_value("TRACEPARENT")
+    return given if re.fullmatch(_TRACEPARENT, given) else ""
 
 
 def _text(path: str, setting: str) -> str:

@@ -124,7 +124,7 @@ def _started(  # noqa: PLR0913 - the stage's own surroundings
         journal.info("pod created")
         if job.secrets:
             pod = _open_gate(api, job, pod)
-        pod = _await_ready(api, job, pod, _Waiting(job, log, since=since))
+        pod = _await_ready(api, job, pod, _Waiting(job, journal, log, since=since))
         runner.check()
         if job.manifest["spec"].get("initContainers"):
             with cancel.shielded():
@@ -207,9 +207,10 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> 
 class _Waiting:
     """Knows how long is left, says why the pod is not ready, once and on change, and gives up where waiting is vain."""
 
-    def __init__(self, job: Job, log: JobLog, *, since: float) -> None:
+    def __init__(self, job: Job, journal: Journal, log: JobLog, *, since: float) -> None:
         """Wait as long as the tenant's time-outs allow; that for a node began at `since`, on the monotonic clock."""
         self._job = job
+        self._journal = journal
         self._log = log
         self._last: cause.Diagnosis | None = None
         self._image_fails_since: float | None = None
@@ -260,6 +261,7 @@ class _Waiting:
         """
         if self._scheduled is None and pod["spec"].get("nodeName"):
             self._scheduled = time.monotonic()
+            self._journal.info("pod scheduled", node=pod["spec"]["nodeName"])
         found = cause.of_waiting_pod(pod)
         self._silent = found is None
         if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed import layout, tenants
 from testbed.wait import wait_for
+from tests.support.collector import Collector, attributes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,3 +106,33 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
     assert page.read_text().count("<svg") == 6
     figures = driver("metrics", "write", "-", *SETTINGS, "--state", str(tmp_path / "state.json"))
     assert f'kaniko_driver_job_failures_total{{category="cancelled",tenant="{TENANT.name}"}}' in figures
+    assert_traced(began, job.ident, done.ident, state=tmp_path / "traces.json")
+
+
+def assert_traced(since: str, cancelled: int, succeeded: int, *, state: Path) -> None:
+    """A collector gets a trace of each of the two jobs, with all that it waited for."""
+    collector = Collector()
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    words = ("traces", "send", *SETTINGS, "--since", since, "--state", str(state))
+    try:
+        done = subprocess.run(
+            [str(tenants.COMMAND), *words], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+    finally:
+        collector.close()
+    ends = {attributes(one)["cicd.pipeline.task.run.id"]: one for one in collector.jobs}
+    assert attributes(ends[str(cancelled)])["cicd.pipeline.task.run.result"] == "cancellation"
+    whole = ends[str(succeeded)]
+    told = attributes(whole)
+    assert (told["cicd.pipeline.task.run.result"], told["k8s.namespace.name"]) == ("success", TENANT.name)
+    assert told["k8s.node.name"] == layout.NODES[0].name
+    mine = [span for span in collector.spans if span.trace_id == whole.trace_id]
+    stages = [span for span in mine if span.parent_span_id == whole.span_id]
+    assert [stages[0].name, stages[1].name, stages[-1].name] == ["config", "prepare", "cleanup"]
+    assert "get_sources" in {span.name for span in stages}
+    waits = [span.name for span in mine if span.parent_span_id == stages[1].span_id]
+    assert waits == ["scheduling", "starting"]
+    script = next(span for span in stages if span.name in {"step_script", "build_script"})
+    assert script.end_time_unix_nano - script.start_time_unix_nano > 3e9
+    assert attributes(script)["kaniko_driver.disk_bytes"] >= 32 * MIB

@@ -70,7 +70,27 @@ def test_the_operator_log_says_which_job_it_was(attempt: Attempt) -> None:
     attempt.config()
     (event,) = attempt.events
     assert (event["event"], event["stage"], event["tenant"], event["job"]) == ("configured", "config", "tenant-a", 4711)
+    assert event["namespace"] == attempt.job["connection"]["namespace"]
+    assert (event["name"], event["traceparent"], 0 < event["seconds"] < 60) == ("build", "", True)
     assert "s3cret" not in json.dumps(event)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n{}", False),
+        ("s3cret", False),
+    ],
+)
+def test_the_trace_that_an_author_names_is_told_where_it_is_well_formed(
+    attempt: Attempt, given: str, *, told: bool
+) -> None:
+    attempt.response(variables=[{"key": "TRACEPARENT", "value": given}])
+    attempt.config()
+    (event,) = attempt.events
+    assert event["traceparent"] == (given if told else "")
 
 
 def test_an_operator_log_that_cannot_be_written_is_said_and_fails_nothing(attempt: Attempt) -> None:

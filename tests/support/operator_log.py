@@ -56,6 +56,7 @@ def job(  # noqa: PLR0913 - each argument is a fact about the job
     ]
     if waited is None:
         made.append(line(at + 0.2, "prepare", "pod created", **who))
+        made.append(line(at + 0.3, "prepare", "pod scheduled", **who, node=node))
     else:
         chosen, who = who["pod"], who | {"pod": f"kaniko-warm-{number}"}
         took: dict[str, Any] = {"cpu_request_millicores": 1500, "memory_request_bytes": 2 * GIB}

@@ -40,12 +40,13 @@ def test_a_unit_calls_a_command_with_options_that_it_has(path: Path) -> None:
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options
 
 
-def test_every_service_that_ends_has_a_timer() -> None:
+def test_a_service_that_ends_has_a_timer_and_one_that_stays_is_started_with_the_host() -> None:
     services = [path for path in UNITS if path.suffix == ".service"]
-    assert services
+    ending = [path for path in services if parsed(path).get("Service", "Type", fallback="") == "oneshot"]
+    assert ending
     for path in services:
-        assert parsed(path).get("Service", "Type") == "oneshot"
-        assert path.with_suffix(".timer").exists()
+        assert path.with_suffix(".timer").exists() == (path in ending)
+        assert parsed(path).has_section("Install") != (path in ending)
 
 
 def test_logs_are_rotated_in_the_way_that_metrics_can_follow() -> None:

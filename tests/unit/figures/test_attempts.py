@@ -66,7 +66,7 @@ def test_two_attempts_of_one_job_are_two() -> None:
         (job(1, code=1), "script_failed"),
         (job(1, code=137, oom_kills=1), "out_of_memory"),
         (
-            [*job(1, code=1)[:4], job(1, code=1)[4] | {"category": "kaniko_dockerfile"}, *job(1)[-1:]],
+            [*job(1, code=1)[:5], job(1, code=1)[5] | {"category": "kaniko_dockerfile"}, *job(1)[-1:]],
             "kaniko_dockerfile",
         ),
         (job(1, oom_kills=1), "success"),

@@ -47,7 +47,7 @@ def test_scripts_get_the_same_as_json(log: Path) -> None:
     (found,) = report["tenants"]
     assert (found["jobs"], found["cache_hits"], found["cache_hit_rate"]) == (25, 75, 1.0)
     assert found["peaks"]["memory"] == {"used": GIB, "limit": 4 * GIB, "share_p95": 0.25, "job": 0}
-    assert "1 of 183 lines were none of the driver's" in done.stderr
+    assert "1 of 209 lines were none of the driver's" in done.stderr
 
 
 def test_what_warm_pods_cost_is_told_in_every_form(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_pod_is_created_and_awaited_and_its_place_is_said(prepare: Stage, clus
     ]
     assert prepare.run() == 0
     assert f"kaniko-driver: pod tenant-a/{POD} is ready on node node1 after" in prepare.said
-    assert prepare.events == ["pod created", "pod ready"]
+    assert prepare.events == ["pod created", "pod scheduled", "pod ready"]
     assert not prepare.intent.exists()
     assert not cluster.deleted
     assert cluster.server.requests() == [f"POST {PODS}", f"GET {PODS}"]
@@ -208,7 +208,7 @@ def test_an_image_that_stays_away_ends_the_wait(
 def test_a_registry_that_has_answered_is_asked_once_more(prepare: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    waiting = stage._Waiting(make_job(), prepare.log, since=now[0])
+    waiting = stage._Waiting(make_job(), Journal(), prepare.log, since=now[0])
     waiting.look_at(pod_state(PULLING))
     now[0] += 2
     waiting.look_at(pod_state(PULLING))
@@ -223,7 +223,7 @@ def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    waiting = stage._Waiting(make_job(), prepare.log, since=now[0])
+    waiting = stage._Waiting(make_job(), Journal(), prepare.log, since=now[0])
     for state in (PULLING, {"build": RUNNING, "helper": CREATING}, PULLING):
         waiting.look_at(pod_state(state))
         now[0] += stage._ANSWER_GRACE

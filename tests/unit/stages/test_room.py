@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor.errors import ClusterRefused, PodNotStarted, PodRejected, RunnerGone
+from executor.journal import Journal
 from executor.stages import prepare as stage
 from executor.stages import room
 from tests.support.jobs import PODS, READY, make_job, pod_state
@@ -258,7 +259,7 @@ def test_time_spent_waiting_for_room_is_not_given_again_for_a_node(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    waiting = stage._Waiting(make_job(schedule_timeout=30), prepare.log, since=now[0] - 29)
+    waiting = stage._Waiting(make_job(schedule_timeout=30), Journal(), prepare.log, since=now[0] - 29)
     assert waiting.seconds_left() == 1
     assert not namespace.refused
 
