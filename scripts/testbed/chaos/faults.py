@@ -1,4 +1,4 @@
-"""The faults: each is done to the ground, and undone by what it returns.
+"""The faults of the cluster and of what surrounds it: each is done to the ground, and undone by what it returns.
 
 Parts of the bed are stopped and started as themselves; packets are dropped by the bed's own packet filter, inside its
 network namespace; a node's programs are killed where its supervisor starts them again.
@@ -7,15 +7,13 @@ network namespace; a node's programs are killed where its supervisor starts them
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from testbed import api, control_plane, layout, nodes, process, registry, s3
-from testbed.chaos.ground import TENANT
+from testbed import control_plane, layout, nodes, process, registry, s3
 from testbed.process import Service, run
 
 if TYPE_CHECKING:
@@ -28,9 +26,15 @@ if TYPE_CHECKING:
     Fault = Callable[[Ground, SubmittedJob, int], Undo]
 
 NODE = layout.NODES[0]
-_SHORT = 8.0
+SHORT = 8.0
+"""Seconds that a fault lasts which goes by itself."""
 _CUT = 30.0
+_CUTS, _SHORT_CUT, _BETWEEN_CUTS = 4, 6.0, 4.0
 _AWAY = 75.0
+
+
+class Missed(Exception):
+    """There was nothing that the fault could be done to."""
 
 
 def nothing(*_: object) -> None:
@@ -54,12 +58,12 @@ def api_restart(*_: object) -> Undo:
 
 def etcd_stop(*_: object) -> Undo:
     """Etcd is away for some seconds."""
-    return _stopped(control_plane.etcd(), _SHORT)
+    return _stopped(control_plane.etcd(), SHORT)
 
 
 def s3_down(*_: object) -> Undo:
     """The S3 server is away for some seconds."""
-    return _stopped(s3.service(), _SHORT)
+    return _stopped(s3.service(), SHORT)
 
 
 def registry_down(*_: object) -> Undo:
@@ -69,16 +73,19 @@ def registry_down(*_: object) -> Undo:
 
 
 def registry_back(*_: object) -> Undo:
-    """The registry is away for two seconds, in the middle of a build."""
-    return _stopped(registry.service(), 2.0)
+    """The registry is away for some seconds: Kaniko, in the middle of a build, meets that when it pushes."""
+    return _stopped(registry.service(), SHORT)
 
 
 def _killed_on_node(program: str) -> Undo:
-    holder = nodes.first_process(NODE)
+    holder, killed = nodes.first_process(NODE), 0
     for pid in process.children(holder) if holder else ():
         with suppress(OSError):
             if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(program.encode()):
                 os.kill(pid, signal.SIGKILL)
+                killed += 1
+    if not killed:
+        raise Missed
     return nothing
 
 
@@ -129,6 +136,19 @@ def api_cut(*_: object) -> Undo:
     return _filtered_for(_CUT, ("INPUT", "-p", "tcp", "--dport", str(layout.API_PORT), "-j", "DROP"))
 
 
+def api_cut_often(*_: object) -> Undo:
+    """No packet reaches the API server for six seconds, four times."""
+    for _cut in range(_CUTS):
+        _filtered_for(_SHORT_CUT, ("INPUT", "-p", "tcp", "--dport", str(layout.API_PORT), "-j", "DROP"))
+        time.sleep(_BETWEEN_CUTS)
+    return nothing
+
+
+def s3_silent(*_: object) -> Undo:
+    """No packet reaches the S3 server until the job is over."""
+    return _filtered("INPUT", "-p", "tcp", "--dport", str(layout.S3_PORT), "-j", "DROP")
+
+
 def node_silent(*_: object) -> Undo:
     """No packet goes to the node or comes from it until the job is over."""
     away = _filtered("OUTPUT", "-d", NODE.address, "-j", "DROP")
@@ -146,8 +166,17 @@ def node_silent_for_a_while(*_: object) -> Undo:
 
 def git_down(ground: Ground, *_: object) -> Undo:
     """No pod reaches the repositories for some seconds; the runner does."""
+    return _filtered_for(SHORT, _to_git(ground, "DROP"))
+
+
+def git_gone(ground: Ground, *_: object) -> Undo:
+    """Pods that ask for the repositories are refused until the job is over."""
+    return _filtered(*_to_git(ground, "REJECT"))
+
+
+def _to_git(ground: Ground, verdict: str) -> tuple[str, ...]:
     port = ground.coordinator.url.rpartition(":")[2]
-    return _filtered_for(_SHORT, ("INPUT", "-i", layout.BRIDGE, "-p", "tcp", "--dport", port, "-j", "DROP"))
+    return ("INPUT", "-i", layout.BRIDGE, "-p", "tcp", "--dport", port, "-j", verdict)
 
 
 def throttled(ground: Ground, *_: object) -> Undo:
@@ -162,130 +191,19 @@ def broken(ground: Ground, *_: object) -> Undo:
 
 def _storm(ground: Ground, status: int) -> Undo:
     ground.storm.rage(status, 0.8)
-    time.sleep(_SHORT)
+    time.sleep(SHORT)
     ground.storm.rage(0, 0)
     return nothing
 
 
-# ---------------------------------------------------------------- the pod
+# ---------------------------------------------------------------- all of it
 
 
-def _each_pod(ground: Ground, job: SubmittedJob, act: Callable[[str], Any]) -> Undo:
-    for pod in ground.pods(job):
-        with suppress(api.ApiError):
-            act(pod["metadata"]["name"])
-    return nothing
-
-
-def pod_deleted(ground: Ground, job: SubmittedJob, _: int) -> Undo:
-    """Somebody deletes the pod, with its grace."""
-    return _each_pod(ground, job, lambda name: api.request("DELETE", api.path_of("Pod", name, TENANT.name)))
-
-
-def pod_deleted_at_once(ground: Ground, job: SubmittedJob, _: int) -> Undo:
-    """Somebody deletes the pod without grace."""
-    path = "{}?gracePeriodSeconds=0"
-    return _each_pod(
-        ground, job, lambda name: api.request("DELETE", path.format(api.path_of("Pod", name, TENANT.name)))
-    )
-
-
-def pod_evicted(ground: Ground, job: SubmittedJob, _: int) -> Undo:
-    """Somebody drains the node."""
-
-    def evict(name: str) -> object:
-        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": TENANT.name}}
-        return api.request("POST", f"{api.path_of('Pod', name, TENANT.name)}/eviction", body)
-
-    return _each_pod(ground, job, evict)
-
-
-def cache_registry_killed(ground: Ground, job: SubmittedJob, _: int) -> Undo:
-    """The kernel ends the layer cache's process, as it does for memory."""
-    return _kill_in_pod(ground, job, b"registry")
-
-
-def _kill_in_pod(ground: Ground, job: SubmittedJob, program: bytes) -> Undo:
-    idents = [pod["metadata"]["uid"] for pod in ground.pods(job)]
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if words[0].rpartition(b"/")[2] == program and any(
-                one in (folder / "cgroup").read_text() for one in idents
-            ):
-                os.kill(int(folder.name), signal.SIGKILL)
-    return nothing
-
-
-# ---------------------------------------------------------------- the runner's host
-
-
-def driver_killed(_ground: Ground, _job: SubmittedJob, stage: int) -> Undo:
-    """The stage's own process is killed."""
-    with suppress(ProcessLookupError):
-        os.kill(stage, signal.SIGKILL)
-    return nothing
-
-
-def _runner_ended(ground: Ground, number: signal.Signals) -> Undo:
-    os.kill(ground.runner.pid, number)
-
-    def again() -> None:
-        ground.runner.stop()
-        ground.runner.start()
-
-    return again
-
-
-def runner_killed(ground: Ground, *_: object) -> Undo:
-    """The runner is killed, and started again later."""
-    return _runner_ended(ground, signal.SIGKILL)
-
-
-def runner_terminated(ground: Ground, *_: object) -> Undo:
-    """The runner aborts its jobs."""
-    return _runner_ended(ground, signal.SIGTERM)
-
-
-def runner_drained(ground: Ground, *_: object) -> Undo:
-    """The runner is told to end after its jobs."""
-    return _runner_ended(ground, signal.SIGQUIT)
-
-
-def host_disk_full(ground: Ground, *_: object) -> Undo:
-    """The disk with the runner's temporary files takes no new file for some seconds.
-
-    Files that are there may still grow: the runner keeps the job log in one, and never gets over a failure there.
-    """
-    filler = ground.temporary / "filler"
-    filler.mkdir()
-    with suppress(OSError):
-        for number in range(ground.files_at_most):
-            (filler / str(number)).touch()
-    time.sleep(_SHORT)
-    shutil.rmtree(filler)
-    return nothing
-
-
-def clock_forward(ground: Ground, *_: object) -> Undo:
-    """The time of day jumps by an hour under the stage that works."""
-    ground.clock.write_text("+3600\n")
-    return lambda: ground.clock.unlink(missing_ok=True)
-
-
-def clock_back(ground: Ground, *_: object) -> Undo:
-    """The time of day jumps back by an hour."""
-    ground.clock.write_text("-3600\n")
-    return lambda: ground.clock.unlink(missing_ok=True)
-
-
-def token_expired(ground: Ground, *_: object) -> Undo:
-    """The driver's token is no good until the job is over."""
-    good = ground.token.read_text()
-    ground.token.write_text(good[:-8] + "expired0")
-    return lambda: ground.token.write_text(good)
-
-
-def nothing_more(*_: object) -> Undo:
-    """The job brings its fault along."""
+def all_of_it(ground: Ground, job: SubmittedJob, stage: int) -> Undo:
+    """One after the other, all that a job has to live through."""
+    for fault in (
+        *(throttled, kubelet_restart, broken, api_restart, s3_down, containerd_restart),
+        *(registry_back, etcd_stop, git_down, api_cut),
+    ):
+        fault(ground, job, stage)
     return nothing

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from testbed import api, ci, cluster, layout, pki, programs, tenants
+from testbed import api, ci, cluster, layout, pki, programs, s3, tenants
 from testbed.chaos.storm import StormProxy
+from testbed.chaos.story import DOCKERFILES
 from testbed.coordinator import Coordinator
 from testbed.errors import BedError
 from testbed.gitserver import commit
 from testbed.process import descendants, run
-from testbed.runner import Runner, custom, toml
+from testbed.runner import Runner, S3Login, custom, toml
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 
 TENANT = layout.TENANTS[0]
 PROJECT = "group/chaos"
-DOCKERFILE = f"FROM {layout.REGISTRY}/library/busybox:1\nRUN sleep 4; echo made > /made\n"
-HUNGRY = f"FROM {layout.REGISTRY}/library/busybox:1\nRUN x=$(head -c 600000000 /dev/zero | tr '\\0' a); echo ${{#x}}\n"
+BASE = f"FROM {layout.REGISTRY}/library/busybox:1\nARG JOB\n"
 RESOURCES = {
     "build": {
         "cpu_request": "50m",
         "memory_request": "64Mi",
         "memory_limit": "400Mi",
         "ephemeral_storage_request": "64Mi",
+        "ephemeral_storage_limit": "700Mi",
     },
     "helper": {
         "cpu_request": "10m",
@@ -79,12 +80,17 @@ class Ground:
         """A small disk, on which the runner keeps its temporary files."""
         return self.folder / "tmp"
 
-    def stage(self, *words: str) -> int:
-        """Return the process of a stage that works now; 0 for none."""
+    def stage(self, job: SubmittedJob, *words: str) -> int:
+        """Return the process of a job's stage that works now; 0 for none."""
+        ident = f"CUSTOM_ENV_CI_JOB_ID={job.ident}".encode()
         for pid in descendants(self.runner.pid):
             with suppress(OSError):
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                if str(ci.DRIVER_COMMAND) in command and set(words) <= set(command):
+                if (
+                    str(ci.DRIVER_COMMAND) in command
+                    and set(words) <= set(command)
+                    and ident in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                ):
                     return pid
         return 0
 
@@ -93,7 +99,7 @@ class Ground:
         # Without a pause: config lasts a fifth of a second.
         end = time.monotonic() + CATCH_SECONDS
         while time.monotonic() < end and job.result is None:
-            if found := self.stage(*words):
+            if found := self.stage(job, *words):
                 return found
         return 0
 
@@ -134,11 +140,13 @@ def prepared(folder: Path, seed: int, progress: Progress) -> Iterator[Ground]:
         ) as coordinator:
             files = folder / "files"
             files.mkdir()
-            (files / "Dockerfile").write_text(DOCKERFILE)
-            (files / "Hungry").write_text(HUNGRY)
+            for name, instruction in DOCKERFILES.items():
+                (files / name).write_text(f"{BASE}{instruction}\n")
             commit(coordinator.repository(PROJECT), files)
             token = coordinator.runner_token(TENANT.name)
-            section = custom(TENANT.name, token, driver=_driver(folder), settings=settings)
+            keys = s3.credentials(TENANT.name)
+            cache = S3Login(keys.access_key, keys.secret_key, TENANT.runner_bucket)
+            section = custom(TENANT.name, token, driver=_driver(folder), settings=settings, cache=cache)
             with Runner(
                 programs.RUNNER.path,
                 folder / "runner",

@@ -12,8 +12,10 @@ from executor.pod.names import DEADLINE_ANNOTATION
 from testbed import api, ci
 from testbed.chaos import ground as grounds
 from testbed.chaos import judge
+from testbed.chaos.faults import Missed
 from testbed.chaos.judge import Row
-from testbed.chaos.stories import AFTER, AFTER_LINES, BUILD, COUNTING_AFTER, Story, stories
+from testbed.chaos.stories import stories
+from testbed.chaos.story import AFTER_LINES, counting
 from testbed.errors import BedError
 from testbed.joblog import plain
 from testbed.jobs import Image, JobSpec
@@ -24,13 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from testbed.chaos.ground import Ground
+    from testbed.chaos.story import Story
     from testbed.coordinator_job import SubmittedJob
 
 IMAGE = Image("gcr.io/kaniko-project/executor:v1.24.0-debug", entrypoint=("",))
 LEFT_AFTER = 60.0
 """Seconds after a job's end at which nothing of it may be left."""
-PATIENCE = 420.0
-"""Seconds that a job under a fault may take."""
 
 
 @dataclass
@@ -108,10 +109,11 @@ def spec(story: Story) -> JobSpec:
         JobSpec(
             grounds.TENANT.name,
             script=story.script,
-            after_script=(COUNTING_AFTER,),
+            after_script=(counting(AFTER_LINES, "after"),),
             image=IMAGE,
             timeout=story.timeout,
             overrides=story.overrides,
+            **story.stored,
         ),
         grounds.PROJECT,
     )
@@ -120,24 +122,23 @@ def spec(story: Story) -> JobSpec:
 def _inject(ground: Ground, story: Story, job: SubmittedJob) -> tuple[bool, Callable[[], object]]:
     """Catch the stage and do the fault; returns whether it met the job, and how to undo it."""
     try:
-        if story.stage == BUILD:
-            job.wait_for("line 5", grounds.CATCH_SECONDS)
-        elif story.stage == AFTER:
-            job.wait_for("after 3", grounds.CATCH_SECONDS)
+        if story.mark:
+            job.wait_for(story.mark, grounds.CATCH_SECONDS)
     except BedError:
         return False, lambda: None
     words = (story.stage,) if story.stage in {"config", "prepare", "cleanup"} else ("run", story.stage)
     stage = ground.caught(job, *words)
     if not stage:
         return False, lambda: None
-    undo = story.act(ground, job, stage)
-    return True, undo
+    try:
+        return True, story.act(ground, job, stage)
+    except Missed:
+        return False, lambda: None
 
 
 def _wait(story: Story, jobs: list[SubmittedJob]) -> None:
     """Return when the runner has reported the end of every job, or will not any more."""
-    patience = 40.0 if judge.LOST in story.ends and story.ends != {judge.SYSTEM, judge.LOST} else PATIENCE
-    end = time.monotonic() + patience
+    end = time.monotonic() + story.patience
     for job in jobs:
         with suppress(BedError):
             job.wait(max(1.0, end - time.monotonic()))

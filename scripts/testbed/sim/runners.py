@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from testbed import ci, cluster, layout, programs
 from testbed.bench.ground import TENANT, write_settings
 from testbed.chaos import judge
-from testbed.chaos.stories import COUNTING, LINES
+from testbed.chaos.story import LINES, counting
 from testbed.coordinator import Coordinator
 from testbed.errors import BedError
 from testbed.gitserver import commit
@@ -56,7 +56,7 @@ def play(runners: int, jobs: int, folder: Path, progress: Progress) -> dict[str,
         ]
         began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         with progress.step(f"{runners * jobs} jobs on {runners} runners"):
-            spec = ci.in_project(JobSpec(TENANT.name, script=(COUNTING,)), PROJECT)
+            spec = ci.in_project(JobSpec(TENANT.name, script=(counting(LINES),)), PROJECT)
             submitted = [coordinator.submit(spec) for _ in range(runners * jobs)]
             results = [job.wait(PATIENCE) for job in submitted]
         logs = [host.log.read_text() for host in hosts]

@@ -9,7 +9,8 @@ import pytest
 from testbed.chaos.__main__ import table
 from testbed.chaos.judge import Row
 from testbed.chaos.play import order, spec
-from testbed.chaos.stories import STAGES, stories
+from testbed.chaos.stories import stories
+from testbed.chaos.story import BEFORE, LATE, STAGES
 
 ALL = stories()
 
@@ -20,13 +21,21 @@ def names(seed: int, count: int, *, short: bool = False) -> list[tuple[str, str]
 
 def test_each_story_is_told_once_a_round() -> None:
     told = [(story.fault, story.stage) for story in ALL]
-    assert len(told) == len(set(told)) > 60
+    assert len(told) == len(set(told)) > 100
     assert sorted(names(3, len(told))) == sorted(told)
 
 
 @pytest.mark.parametrize("fault", ["API server restarted", "API server cut for 30 s", "driver's process killed"])
 def test_what_can_break_anywhere_breaks_in_every_stage(fault: str) -> None:
     assert {story.stage for story in ALL if story.fault == fault} == set(STAGES)
+
+
+@pytest.mark.parametrize(
+    "fault", ["pod deleted", "pod deleted at once", "pod evicted by a drain", "pod evicted at once"]
+)
+def test_pods_go_in_every_sub_stage(fault: str) -> None:
+    told = {story.stage for story in ALL if story.fault == fault}
+    assert told == set(STAGES) - {"config", "cleanup"} | set(BEFORE) | set(LATE)
 
 
 def test_a_seed_decides_the_order() -> None:
