@@ -1,13 +1,15 @@
 """Room for one more pod: wait until the tenant's quota has some, or fail, as its settings say.
 
 The quota is only ever tried, never read: the driver has no right to it, and needs none. A watch of the namespace's pods
-tells when a try is worth while. Of many jobs that wait, each draws a moment for its try, and gives it up when somebody
-else was faster: a pod that goes makes one create and not twenty.
+tells when a try is worth while; one connection serves it for minutes, tries in between included. Of many jobs that
+wait, each draws a moment for its try, and gives it up when somebody else was faster; who tried in vain draws from a
+longer span. So a pod that goes makes one or two creates and not twenty, however many wait.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from executor.categories import Category
 from executor.errors import ClusterRefused, ClusterUnreachable, PodRejected
@@ -28,12 +30,19 @@ if TYPE_CHECKING:
 
     Pod = dict[str, Any]
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
-"""Seconds between tries while nobody's pod is seen to go; doubled each time."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
+"""Seconds between tries while nobody's pod is seen to go; doubled each time. Only a quota that somebody raised is found
+by them, and pods that went while there was no watch."""
 _RECOUNT = 0.3
 """Seconds that the cluster's quota controller needs, as a rule, to count a pod out that is gone."""
-_DRAW = 2.0
-"""Seconds within which those that wait draw their moment."""
+_DRAW, _LONGEST_DRAW = 2.0, 10.0
+"""Seconds within which those that wait draw their moment; doubled by each try in vain."""
+_VAIN_TRIES = 2
+"""Tries for a place that came free; then it was none: a pod that had ended long ago does not count in a quota."""
+_WATCH_SECONDS, _BRIEF = 300.0, 10.0
+"""A watch that ends sooner than the latter was ended by a server that is not well."""
+_GLANCE = 5.0
+"""Seconds from one look whether the runner lives to the next."""
 _KEPT_LEAVES_WITHIN = 60.0
 """Seconds that a kept pod may take to go, where the tenant's jobs do not wait for room otherwise."""
 _DENIED, _DENIALS = (401, 403), 4
@@ -57,9 +66,13 @@ class Room:
         self._end = self._began + job.schedule_timeout
         self._pause = _SHORTEST_PAUSE
         self._said = ""
-        self._version = ""
-        self._denials = 0
         self._looked_for_kept = False
+        self._changes = _Changes(api)
+        self._free = 0
+        """Places that came free and that nobody was seen to take."""
+        self._vain = 0
+        """Tries for them in a row."""
+        self._span = _DRAW
 
     def take(self, create: Callable[[], Pod]) -> Pod:
         """Return what `create` made, as soon as the quota lets it.
@@ -68,19 +81,19 @@ class Room:
             PodRejected: there was no room in time, or never will be, or the tenant's jobs do not wait; or the refusal
                 has nothing to do with a quota.
         """
-        while True:
-            try:
-                return create()
-            except PodRejected as rejected:
-                # Imported here: few jobs are ever refused.
-                from executor.diagnosis import quota
+        with self._changes:
+            while True:
+                try:
+                    return create()
+                except PodRejected as rejected:
+                    # Imported here: few jobs are ever refused.
+                    from executor.diagnosis import quota
 
-                shortage = quota.of_refusal(rejected.why)
-                if shortage is None:
-                    raise
-                self._look_at(shortage, rejected)
-            self._await_a_moment()
-            self._runner.check()
+                    shortage = quota.of_refusal(rejected.why)
+                    if shortage is None:
+                        raise
+                    self._look_at(shortage, rejected)
+                self._await_a_moment()
 
     def _look_at(self, shortage: Shortage, rejected: PodRejected) -> None:
         if hopeless := shortage.hopeless:
@@ -117,7 +130,7 @@ class Room:
         """Delete the tenant's oldest kept pod, once: a job goes before the remains of another."""
         self._looked_for_kept = True
         wanted = f"{names.TENANT_LABEL}={self._job.tenant},{names.KEPT_LABEL}"
-        pods, self._version = self._api.list_pods(wanted, limit=_LISTED_AT_MOST)
+        pods, self._changes.version = self._api.list_pods(wanted, limit=_LISTED_AT_MOST)
         kept = sorted(
             (pod for pod in pods if not pod.get("deletionTimestamp")), key=lambda pod: pod.get("creationTimestamp", "")
         )
@@ -138,47 +151,94 @@ class Room:
         now = time.monotonic()
         until = min(self._end, now + self._pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
-        try:
-            with self._api.watch_pods(resource_version=self._version, seconds=until - now) as watch:
-                until = self._follow(watch, until)
-        except ClusterRefused as refused:
-            self._denials += refused.status in _DENIED
-            passing = refused.status in {_GONE, _TOO_MANY} or (refused.status in _DENIED and self._denials < _DENIALS)
-            if not passing and refused.status < _SERVER_ERROR:
-                raise
-            if refused.status == _GONE:
-                self._version = ""
-        except ClusterUnreachable:
-            # The next create tries several times, and fails with words.
-            pass
-        time.sleep(max(0.0, until - time.monotonic()))
-
-    def _follow(self, watch: PodWatch, until: float) -> float:
-        """Return when to try: at the moment that was drawn for a pod that went, unless another pod took its place."""
-        free, moment = 0, until
+        moment = until
+        if self._free:
+            # Somebody was faster and is not seen yet, or the cluster has not counted that pod out.
+            self._vain += 1
+            self._span = min(_LONGEST_DRAW, 2 * self._span)
+            self._free = self._free if self._vain < _VAIN_TRIES else 0
+            moment = min(until, now + self._draw()) if self._free else until
+        self._changes.look_again()
         while (left := moment - time.monotonic()) > 0:
-            try:
-                event = watch.next(left)
-            except TimeoutError:
-                break
-            if event is None:
-                break
-            kind, pod = event
-            self._version = pod["metadata"]["resourceVersion"] or self._version
+            self._runner.check()
+            kind = self._changes.next(min(left, _GLANCE))
             if kind == "DELETED":
-                free += 1
+                self._free, self._vain = self._free + 1, 0
                 moment = min(moment, time.monotonic() + self._draw())
-            elif kind == "ADDED":
-                free = max(0, free - 1)
-                moment = moment if free else until
-        if free:
-            # The cluster may count that pod out a little later.
-            self._pause = _SHORTEST_PAUSE
-        return moment
+            elif kind == "ADDED" and self._free:
+                self._free -= 1
+                moment = moment if self._free else until
+        self._runner.check()
 
     def _draw(self) -> float:
         """Draw a moment, in seconds from now; whoever has waited for long draws from a shorter span."""
         import random
 
         patience = min(0.9, (time.monotonic() - self._began) / self._job.schedule_timeout)
-        return _RECOUNT + _DRAW * (1 - patience) * random.random()  # noqa: S311 - no secret
+        return _RECOUNT + self._span * (1 - patience) * random.random()  # noqa: S311 - no secret
+
+
+class _Changes:
+    """What becomes of the namespace's pods, over one watch after the other; use it as a context manager."""
+
+    def __init__(self, api: Api) -> None:
+        self.version = ""
+        """That of the last change; where the first watch begins."""
+        self._api = api
+        self._open = ExitStack()
+        self._watch: PodWatch | None = None
+        self._began = 0.0
+        self._blind = False
+        self._denials = 0
+
+    def __enter__(self) -> None:
+        """Begin; the watch is made when it is needed."""
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def look_again(self) -> None:
+        """Make a watch again that failed."""
+        self._blind = False
+
+    def next(self, seconds: float) -> str:
+        """Return the next change's type, or nothing where none was seen within `seconds`.
+
+        Raises:
+            ClusterRefused: the right to watch is missing.
+        """
+        if self._blind:
+            # The next create tries several times, and fails with words.
+            time.sleep(seconds)
+            return ""
+        try:
+            return self._next(seconds)
+        except TimeoutError:
+            return ""
+        except ClusterRefused as refused:
+            self._lose()
+            self._denials += refused.status in _DENIED
+            passing = refused.status in {_GONE, _TOO_MANY} or (refused.status in _DENIED and self._denials < _DENIALS)
+            if not passing and refused.status < _SERVER_ERROR:
+                raise
+            if refused.status == _GONE:
+                self.version = ""
+        except ClusterUnreachable:
+            self._lose()
+        return ""
+
+    def _next(self, seconds: float) -> str:
+        if self._watch is None:
+            opened = self._api.watch_pods(resource_version=self.version, seconds=_WATCH_SECONDS)
+            self._watch, self._began = self._open.enter_context(opened), time.monotonic()
+        change = self._watch.next(seconds)
+        if change is None:
+            self._lose(blind=time.monotonic() - self._began < _BRIEF)
+            return ""
+        kind, pod = change
+        self.version = pod["metadata"]["resourceVersion"] or self.version
+        return kind
+
+    def _lose(self, *, blind: bool = True) -> None:
+        self._open.close()
+        self._watch, self._blind = None, blind

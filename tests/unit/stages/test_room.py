@@ -321,5 +321,7 @@ def test_of_many_that_wait_few_try_for_one_place(
     for job in jobs:
         job.join()
     assert not failures
+    # Each has one watch all the time, tries in between included.
+    assert namespace.watches == waiting
     # All at once would be 8 + 7 + 6 + … refused creates; those that lose a draw by a hair are a few.
     assert namespace.refused < waiting + waiting * (waiting - 1) / 2
