@@ -42,6 +42,7 @@ class Category:
     IMAGE_UNREACHABLE = "image_unreachable"
     IMAGE_PLATFORM = "image_platform"
     IMAGE_FAILED = "image_failed"
+    IMAGE_SLOW = "image_slow"
     # A place for the pod.
     NO_MATCHING_NODE = "no_matching_node"
     UNTOLERATED_TAINT = "untolerated_taint"

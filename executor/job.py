@@ -93,6 +93,9 @@ class Job:
     sections: bool = False
     """GitLab folds sections of this job's log, and the job wants no plain text."""
     limits: Limits = Limits()
+    pull_timeout: int = 600
+    new_node_timeout: int = 0
+    """How long to wait for a node that does not exist yet; 0: not at all."""
     keep_failed: int = 0
     """How long the pod stays after a failure, in seconds; 0: not at all."""
     keep_failed_most: int = 0

@@ -99,8 +99,7 @@ def _duration(tenant: Tenant, seconds: int, most: int) -> int:
             why=f"It may take {seconds} s, uploads included, and STS gives keys for {most} s at the most"
             + (" to somebody whose own keys are a role's (role chaining)." if most == CHAINED else "."),
         )
-    wait = tenant.timeouts.schedule.seconds + tenant.timeouts.start.seconds
-    return min(max(seconds + wait, SHORTEST), most)
+    return min(max(seconds + tenant.timeouts.until_ready, SHORTEST), most)
 
 
 def check(tenant: Tenant) -> Findings:

@@ -27,6 +27,7 @@ __all__ = [
     "Diagnosis",
     "container_state",
     "failed_services",
+    "images_to_come",
     "last_words",
     "of_ended_service",
     "of_lost_pod",
@@ -44,6 +45,8 @@ _RESTARTS_OF_A_SERVICE = 2
 _CORRECT_SERVICE = "Correct its image, command or variables under `services:` in .gitlab-ci.yml."
 TOLD_BY_EVENTS = frozenset({Category.SANDBOX_FAILED, Category.VOLUME_FAILED, Category.SECRET_MISSING})
 """What a pod's status does not show, so that a silent status does not mean that it is over."""
+_CREATING = frozenset({"ContainerCreating", "PodInitializing"})
+_CACHE_REGISTRY = "cache-registry"
 _SIGNALS = 128
 """Exit codes above it are 128 plus the number of a signal."""
 
@@ -101,7 +104,7 @@ def of_waiting_pod(pod: dict[str, Any]) -> Diagnosis | None:
         return of_lost_pod(pod, "build")
     for status in container_statuses(pod):
         # A layer cache that does not start makes a build slow, and is no reason to wait or to fail.
-        if status.get("name") != "cache-registry" and (found := _of_container(status)):
+        if status.get("name") != _CACHE_REGISTRY and (found := _of_container(status)):
             return found
     for condition in conditions(pod, "PodScheduled"):
         # A gate is the driver's own, and opens before anybody needs to hear of it.
@@ -111,6 +114,24 @@ def of_waiting_pod(pod: dict[str, Any]) -> Diagnosis | None:
 
             return scheduling.unscheduled(pod, str(condition.get("message") or condition.get("reason") or ""))
     return None
+
+
+def images_to_come(pod: dict[str, Any]) -> list[str]:
+    """Return the images that the node still pulls for a pod that it has taken; none while it sets the pod up.
+
+    No status says "pulling". A pod has its network and its volumes before images are looked at, and a container whose
+    image is there is created within a moment: what still waits to be created in between waits for its image.
+    """
+    status = pod.get("status") or {}
+    set_up = any(one.get("status") == "True" for one in conditions(pod, "PodReadyToStartContainers"))
+    if not set_up and not status.get("podIP"):
+        return []
+    waiting = [
+        one
+        for one in container_statuses(pod)
+        if ((one.get("state") or {}).get("waiting") or {}).get("reason") in _CREATING and not one.get("imageID")
+    ]
+    return sorted({str(one.get("image")) for one in waiting if one.get("name") != _CACHE_REGISTRY})
 
 
 def of_silent_node(pod: dict[str, Any]) -> Diagnosis:

@@ -25,6 +25,8 @@ class Diagnosis:
     """The next step, and whose it is."""
     final: bool = False
     """Waiting longer cannot help."""
+    unless_new_node: bool = False
+    """It can, where somebody adds nodes that are not there yet."""
     container: str = ""
     """The container that it is about, where it is about one."""
 

@@ -13,10 +13,15 @@ from typing import Any
 from executor.categories import Category
 from executor.diagnosis import amounts
 from executor.diagnosis.model import OPERATOR, Diagnosis, requests
+from executor.values import dataclass
 
 _AFFINITY = ("node affinity", "node selector", "node(s) didn't match node selector")
 _CLUSTERS_OWN = "node.kubernetes.io/"
 """Taints that the cluster itself puts on a node that is not well, cordoned or just starting."""
+_COMING = frozenset({"TriggeredScaleUp", "Nominated"})
+"""Words of cluster-autoscaler and of Karpenter for a node that they make for a pod."""
+_NOT_COMING = frozenset({"NotTriggerScaleUp"})
+_KARPENTER = "karpenter"
 _VOLUMES = ("persistentvolume", "volume node affinity", "max volume count", "unbound immediate")
 
 
@@ -31,8 +36,10 @@ def unscheduled(pod: dict[str, Any], message: str) -> Diagnosis:
             category=Category.NO_MATCHING_NODE,
             what="No node of the cluster has the labels that the tenant's jobs ask for.",
             why=message,
-            remedy=f"{OPERATOR.capitalize()} must label nodes for the tenant, or correct [nodes] of its settings.",
+            remedy=f"{OPERATOR.capitalize()} must label nodes for the tenant, or correct [nodes] of its settings; "
+            "where an autoscaler makes its nodes when they are needed, timeouts.new_node lets jobs wait for one.",
             final=True,
+            unless_new_node=True,
         )
     if short and _never_fits(nodes, preemption):
         return Diagnosis(
@@ -40,8 +47,9 @@ def unscheduled(pod: dict[str, Any], message: str) -> Diagnosis:
             what=f"The job asks for more {_listed(short)} than any node of the tenant has.",
             why=f"{_asked(pod, short)} {message}",
             remedy=f"Ask for less where the job sets KUBERNETES_…_REQUEST or _LIMIT; otherwise {OPERATOR} must lower "
-            "[resources] of the tenant or give it larger nodes.",
+            "[resources] of the tenant or give it larger nodes (timeouts.new_node, where an autoscaler makes them).",
             final=True,
+            unless_new_node=True,
         )
     if short or _count(reasons, "Too many pods"):
         return Diagnosis(
@@ -75,6 +83,37 @@ def _without_numbers(message: str, head: str, reasons: list[tuple[int, str]]) ->
         why=message,
         remedy=f"If it stays, {OPERATOR} must look whether the tenant's nodes are Ready, and at their taints.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Autoscaler:
+    """What makes nodes has said about a pod without one."""
+
+    what: str
+    words: str
+    node_is_coming: bool
+
+
+def of_autoscaler(events: list[dict[str, Any]]) -> Autoscaler | None:
+    """Return the newest word of cluster-autoscaler or Karpenter about a pod; None where neither has spoken."""
+    for event in sorted(events, key=_time_of, reverse=True):
+        reason = str(event.get("reason") or "")
+        by = str(event.get("reportingComponent") or (event.get("source") or {}).get("component") or "the autoscaler")
+        if reason in _COMING or (reason in _NOT_COMING or (reason == "FailedScheduling" and by == _KARPENTER)):
+            coming = reason in _COMING
+            return Autoscaler(
+                what="A node is being added for the job pod." if coming else "No node is added for the job pod.",
+                words=f"{by}: {reason}: {str(event.get('message') or '').strip()}",
+                node_is_coming=coming,
+            )
+    return None
+
+
+def _time_of(event: dict[str, Any]) -> str:
+    """Return when it happened last, in the form of RFC 3339, which sorts as text."""
+    series = event.get("series") or {}
+    moment = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return str(moment or event.get("firstTimestamp") or "")
 
 
 def of_kubelet(reason: str, message: str) -> Diagnosis:

@@ -159,7 +159,15 @@ class Timeouts:
     schedule: Duration = setting(
         "Until a node takes the pod; waiting for room in the tenant's quota counts too.", Duration.parse("10m")
     )
-    start: Duration = setting("From then, pulling images included, until it accepts scripts.", Duration.parse("10m"))
+    new_node: Duration | None = setting(
+        "Where no node has the tenant's labels, or none is large enough: how long to wait for one that an autoscaler "
+        "adds; one that says it does is waited for as long as `schedule` allows. Absent: the job fails at once.",
+        None,
+    )
+    pull: Duration = setting("While the node that took the pod pulls its images.", Duration.parse("10m"))
+    start: Duration = setting(
+        "From the node that took the pod until it accepts scripts, beside the time for images.", Duration.parse("4m")
+    )
     idle: Duration = setting("A pod without any script ends itself after this.", Duration.parse("15m"))
     stop_grace: Duration = setting("From TERM to KILL when a job is cancelled.", Duration.parse("10s"))
     connection: Duration = setting(
@@ -170,6 +178,11 @@ class Timeouts:
     after_job: Duration = setting(
         "What after_script and uploads may take after the job's own time-out.", Duration.parse("20m")
     )
+
+    @property
+    def until_ready(self) -> int:
+        """Seconds that a pod may take in all until it accepts scripts."""
+        return self.schedule.seconds + self.pull.seconds + self.start.seconds
 
 
 @dataclass(frozen=True, kw_only=True)

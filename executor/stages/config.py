@@ -154,6 +154,8 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
         output_limit=tenant.volumes.output.count,
         schedule_timeout=tenant.timeouts.schedule.seconds,
         start_timeout=tenant.timeouts.start.seconds,
+        pull_timeout=tenant.timeouts.pull.seconds,
+        new_node_timeout=tenant.timeouts.new_node.seconds if tenant.timeouts.new_node else 0,
         stop_grace=tenant.timeouts.stop_grace.seconds,
         connection_timeout=tenant.timeouts.connection.seconds,
         journal=settings.driver.log.file,

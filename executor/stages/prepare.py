@@ -12,19 +12,13 @@ import time
 from executor.categories import Category
 from executor.cluster.api import Api
 from executor.diagnosis import cause
-from executor.errors import (
-    ClusterRefused,
-    ClusterUnreachable,
-    DriverError,
-    OwnContainerFailed,
-    PodNotStarted,
-    PodRejected,
-)
+from executor.errors import ClusterRefused, ClusterUnreachable, DriverError, PodRejected
 from executor.pod import names
 from executor.pod.readiness import takes_scripts
 from executor.runner import sections
 from executor.stages import cancel
 from executor.stages.room import Room
+from executor.stages.waiting import Waiting, not_started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,14 +29,6 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.stages.joblog import JobLog
 
-_ANSWER_GRACE = 8.0
-"""Seconds for which a registry's word may change: the kubelet asks again after ten, and that answer counts."""
-_IMAGE_GRACE = 30.0
-"""Seconds for which a failing pull may be a registry's hiccup."""
-_OUTAGE_GRACE = 120.0
-"""The same, for a registry that does not answer or asks for patience."""
-_FIRST_LOOK = 20.0
-"""Seconds after which a pod whose status says nothing is looked into by its events; then after three times as long."""
 _DELETE_PATIENCE = 10.0
 """Seconds to spend on a pod that failed: the runner may be waiting for the end of a cancelled job."""
 _BETWEEN_WATCHES = 1.0
@@ -124,7 +110,7 @@ def _started(  # noqa: PLR0913 - the stage's own surroundings
         journal.info("pod created")
         if job.secrets:
             pod = _open_gate(api, job, pod)
-        pod = _await_ready(api, job, pod, _Waiting(job, journal, log, since=since))
+        pod = _await_ready(api, job, pod, Waiting(job, journal, log, since=since))
         runner.check()
         if job.manifest["spec"].get("initContainers"):
             with cancel.shielded():
@@ -170,7 +156,7 @@ def _open_gate(api: Api, job: Job, pod: dict[str, Any]) -> dict[str, Any]:
         ) from refused
 
 
-def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> dict[str, Any]:
+def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: Waiting) -> dict[str, Any]:
     denials = 0
     with cancel.shielded():
         # Imported here: it brings the exec stream along, while the node already starts the pod.
@@ -198,137 +184,10 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: _Waiting) -> 
             time.sleep(max(0.0, began + _BETWEEN_WATCHES - time.monotonic()))
             current = api.get_pod(job.pod)
             if current is None:
-                raise _not_started(cause.of_lost_pod(None, names.BUILD, api.events_of(job.pod)))
+                raise not_started(cause.of_lost_pod(None, names.BUILD, api.events_of(job.pod)))
             pod = current
             waiting.look_closer(api, pod)
-    raise waiting.timed_out(api)
-
-
-class _Waiting:
-    """Knows how long is left, says why the pod is not ready, once and on change, and gives up where waiting is vain."""
-
-    def __init__(self, job: Job, journal: Journal, log: JobLog, *, since: float) -> None:
-        """Wait as long as the tenant's time-outs allow; that for a node began at `since`, on the monotonic clock."""
-        self._job = job
-        self._journal = journal
-        self._log = log
-        self._last: cause.Diagnosis | None = None
-        self._image_fails_since: float | None = None
-        self._since = since
-        self._scheduled: float | None = None
-        self._next_look = _FIRST_LOOK
-        self._watch = _FIRST_LOOK
-        self._silent = True
-
-    def seconds_left(self) -> float:
-        """Return what is left of the budget that applies now."""
-        if self._scheduled is None:
-            return self._since + self._job.schedule_timeout - time.monotonic()
-        return self._scheduled + self._job.start_timeout - time.monotonic()
-
-    def seconds_to_watch(self, left: float) -> float:
-        """Return how long to watch: to the next look, or for good where the pod itself says what it waits for.
-
-        A pod may get its node during the watch, most do at once, so none lasts beyond the looks that are due then.
-        """
-        longest = min(left, self._job.start_timeout)
-        if self._scheduled is None:
-            longest, self._watch = min(longest, self._watch), 3 * _FIRST_LOOK
-        elif self._silent:
-            longest = min(longest, max(1.0, self._scheduled + self._next_look - time.monotonic()))
-        return longest
-
-    def look_closer(self, api: Api, pod: dict[str, Any]) -> None:
-        """Say what only events tell of a pod that has a node: volumes that cannot be mounted, a network that fails.
-
-        Raises:
-            PodNotStarted: its node has not even taken it.
-        """
-        if self._scheduled is None or not self._silent or time.monotonic() < self._scheduled + self._next_look:
-            return
-        if self._next_look > _FIRST_LOOK and not (pod.get("status") or {}).get("startTime"):
-            raise _not_started(cause.of_silent_node(pod))
-        self._next_look *= 3
-        found = cause.of_start(api.events_of(self._job.pod))
-        if found is not None:
-            self._tell(found)
-
-    def look_at(self, pod: dict[str, Any]) -> None:
-        """Say what holds the pod up.
-
-        Raises:
-            PodNotStarted: it will never start.
-        """
-        if self._scheduled is None and pod["spec"].get("nodeName"):
-            self._scheduled = time.monotonic()
-            self._journal.info("pod scheduled", node=pod["spec"]["nodeName"])
-        found = cause.of_waiting_pod(pod)
-        self._silent = found is None
-        if found is None:
-            self._image_fails_since = None
-            if self._last is not None and self._last.category not in cause.TOLD_BY_EVENTS:
-                self._last = None
-            return
-        if found.final or self._image_failed_for_good(found):
-            raise _not_started(found, authors=self._authors(found))
-        self._tell(found)
-
-    def _tell(self, found: cause.Diagnosis) -> None:
-        if self._last is None or found.what != self._last.what:
-            self._log.say(f"waiting: {found.what}\n  {found.why}")
-        # Before Kubernetes 1.31 the kubelet names the cause of a failing pull once, and then only that it waits.
-        if found.category != Category.IMAGE_FAILED or self._last is None or found.what != self._last.what:
-            self._last = found
-
-    def _image_failed_for_good(self, found: cause.Diagnosis) -> bool:
-        # Imported here: most images are there at once.
-        from executor.diagnosis import image
-
-        if found.category not in image.ALL:
-            self._image_fails_since = None
-            return False
-        self._image_fails_since = self._image_fails_since or time.monotonic()
-        if found.category in image.ANSWERED:
-            grace = _ANSWER_GRACE
-        else:
-            grace = _OUTAGE_GRACE if found.category in image.PASSING else _IMAGE_GRACE
-        return time.monotonic() - self._image_fails_since > grace
-
-    def _authors(self, found: cause.Diagnosis) -> bool:
-        """Tell whether only the job's author can mend it: the name of an image that does not exist, for one."""
-        from executor.diagnosis import image
-
-        chosen = names.is_service(found.container) or (found.container == names.BUILD and self._job.authors_image)
-        return chosen and (found.category not in image.ALL or found.category in image.ANSWERED)
-
-    def timed_out(self, api: Api) -> DriverError:
-        """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""
-        if self._last is not None:
-            return _not_started(self._last)
-        try:
-            warnings = "\n".join(
-                f"{event.get('reason')}: {event.get('message')}"
-                for event in api.events_of(self._job.pod)
-                if event.get("type") == "Warning"
-            )
-        except DriverError as error:
-            warnings = f"The cluster's warnings cannot be read: {error.why}"
-        if self._scheduled is None:
-            what = f"No node took the job pod within {self._job.schedule_timeout} s (timeouts.schedule of the tenant)."
-        else:
-            what = (
-                f"The job pod did not become ready within {self._job.start_timeout} s (timeouts.start of the tenant)."
-            )
-        category = Category.UNSCHEDULABLE if self._scheduled is None else Category.NOT_READY_IN_TIME
-        remedy = "The operator must look at the tenant's nodes."
-        return PodNotStarted(what, why=warnings, remedy=remedy, category=category)
-
-
-def _not_started(found: cause.Diagnosis, *, authors: bool = False) -> PodNotStarted:
-    error = OwnContainerFailed if authors else PodNotStarted
-    return error(
-        f"The job pod did not start. {found.what}", why=found.why, remedy=found.remedy, category=found.category
-    )
+    raise waiting.timed_out(api, pod)
 
 
 @contextlib.contextmanager

@@ -225,9 +225,9 @@ KEYS: tuple[Key, ...] = (
     _reason("poll_interval", "The driver watches the pod and polls nothing."),
     Key(
         name="poll_timeout",
-        to="timeouts.schedule timeouts.start",
-        note="Two waits: for a node, and from then on for images and containers.",
-        carry=carry.seconds("timeouts.schedule", "timeouts.start"),
+        to="timeouts.schedule timeouts.pull timeouts.start",
+        note="Three waits: for a node, for images, and for what else a pod needs to start.",
+        carry=carry.seconds("timeouts.schedule", "timeouts.pull", "timeouts.start"),
         harmless=(0,),
     ),
     _reason(

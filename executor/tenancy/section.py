@@ -50,7 +50,7 @@ def custom(tenant: Tenant, *, program: str = PROGRAM, settings: str = SETTINGS) 
         "prepare_exec": program,
         "prepare_args": ["prepare"],
         # So that the driver's own words about a pod that does not start come first.
-        "prepare_exec_timeout": max(_LEAST_PREPARE_TIMEOUT, waits.schedule.seconds + waits.start.seconds + 300),
+        "prepare_exec_timeout": max(_LEAST_PREPARE_TIMEOUT, waits.until_ready + 300),
         "run_exec": program,
         "run_args": ["run"],
         "cleanup_exec": program,

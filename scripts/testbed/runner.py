@@ -76,7 +76,7 @@ def custom(tenant: str, token: str, *, driver: Path, settings: Path, cache: S3Lo
         "config_exec_timeout": 60,
         "prepare_exec": str(driver),
         "prepare_args": ["prepare"],
-        "prepare_exec_timeout": 1500,
+        "prepare_exec_timeout": 1740,
         "run_exec": str(driver),
         "run_args": ["run"],
         "cleanup_exec": str(driver),

@@ -150,7 +150,7 @@ def _limits(section: Mapping[str, Any], name: str, tenant: Tenant) -> Iterator[F
     custom = section["custom"]
     waits = tenant.timeouts
     least = {
-        "prepare_exec_timeout": waits.schedule.seconds + waits.start.seconds,
+        "prepare_exec_timeout": waits.until_ready,
         "graceful_kill_timeout": waits.stop_grace.seconds,
     }
     for key, seconds in least.items():

@@ -79,7 +79,7 @@ def test_keys_are_for_the_tenants_folder_and_last_as_long_as_the_job_and_its_wai
     assert "given-secret" not in repr(keys)
     (asked,) = server.asked
     assert (asked["RoleArn"], asked["RoleSessionName"]) == (ROLE, "kaniko-job-7-a-b")
-    assert asked["DurationSeconds"] == str(3600 + 1200)
+    assert asked["DurationSeconds"] == str(3600 + 1800)
     objects, listing = json.loads(asked["Policy"])["Statement"]
     assert objects["Resource"] == "arn:aws:s3:::layers/layer-cache/tenant-a/*"
     assert set(objects["Action"]) == {"s3:GetObject", "s3:PutObject"}

@@ -37,6 +37,8 @@ USED_BY = {
     "services.most": "pod/services.py",
     "services.wait": "stages/config.py",
     "timeouts.schedule": "stages/config.py",
+    "timeouts.new_node": "stages/config.py",
+    "timeouts.pull": "stages/config.py",
     "timeouts.start": "stages/config.py",
     "timeouts.stop_grace": "stages/config.py",
     "timeouts.connection": "stages/config.py",

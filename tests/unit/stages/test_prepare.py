@@ -20,6 +20,7 @@ from executor.errors import (
 )
 from executor.journal import Journal
 from executor.stages import prepare as stage
+from executor.stages import waiting as patience
 from executor.stages.joblog import JobLog
 from tests.support.jobs import CREATING, DONE, POD, PODS, READY, RUNNING, make_job, pod_state
 
@@ -173,7 +174,7 @@ def test_why_it_waits_is_said_once_and_on_change(prepare: Stage, cluster: Cluste
 def test_a_node_that_does_not_take_the_pod_is_lost_and_the_pod_goes_without_it(
     prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "_FIRST_LOOK", 0.5)
+    monkeypatch.setattr(patience, "_FIRST_LOOK", 0.5)
     # The server of this test ends no watch by itself.
     monkeypatch.setattr("executor.stages.probe._WATCH_SLACK_SECONDS", 0.1)
     cluster.states = [pod_state({})]
@@ -188,7 +189,7 @@ def test_a_node_that_does_not_take_the_pod_is_lost_and_the_pod_goes_without_it(
 def test_a_slow_start_on_a_node_that_took_the_pod_is_waited_for(
     prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "_FIRST_LOOK", 0.2)
+    monkeypatch.setattr(patience, "_FIRST_LOOK", 0.2)
     cluster.states = [pod_state({}, startTime="2026-01-01T00:00:00Z")]
     with pytest.raises(PodNotStarted, match="A volume of the job pod cannot be mounted"):
         prepare.run(start_timeout=3)
@@ -197,39 +198,12 @@ def test_a_slow_start_on_a_node_that_took_the_pod_is_waited_for(
 def test_an_image_that_stays_away_ends_the_wait(
     prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "_ANSWER_GRACE", 0.0)
+    monkeypatch.setattr(patience, "_ANSWER_GRACE", 0.0)
     cluster.states = [pod_state(PULLING), pod_state(PULLING)]
     with pytest.raises(PodNotStarted, match="The image of the build container") as failed:
         prepare.run()
     assert "ErrImagePull: not found" in failed.value.why
     assert cluster.deleted
-
-
-def test_a_registry_that_has_answered_is_asked_once_more(prepare: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    waiting = stage._Waiting(make_job(), Journal(), prepare.log, since=now[0])
-    waiting.look_at(pod_state(PULLING))
-    now[0] += 2
-    waiting.look_at(pod_state(PULLING))
-    # The kubelet's second try comes after ten seconds.
-    now[0] += 10
-    with pytest.raises(PodNotStarted):
-        waiting.look_at(pod_state(PULLING))
-
-
-def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(
-    prepare: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    waiting = stage._Waiting(make_job(), Journal(), prepare.log, since=now[0])
-    for state in (PULLING, {"build": RUNNING, "helper": CREATING}, PULLING):
-        waiting.look_at(pod_state(state))
-        now[0] += stage._ANSWER_GRACE
-    now[0] += 1
-    with pytest.raises(PodNotStarted):
-        waiting.look_at(pod_state(PULLING))
 
 
 @pytest.mark.parametrize(
@@ -521,8 +495,8 @@ class TestServices:
         message: str,
         error: type[PodNotStarted],
     ) -> None:
-        monkeypatch.setattr(stage, "_ANSWER_GRACE", -1.0)
-        monkeypatch.setattr(stage, "_OUTAGE_GRACE", -1.0)
+        monkeypatch.setattr(patience, "_ANSWER_GRACE", -1.0)
+        monkeypatch.setattr(patience, "_OUTAGE_GRACE", -1.0)
         pulling = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
         cluster.states = [pod_state({}, **service_state(pulling))]
         with pytest.raises(PodNotStarted) as failed:
@@ -541,7 +515,7 @@ class TestServices:
         authors: bool,
         error: type[PodNotStarted],
     ) -> None:
-        monkeypatch.setattr(stage, "_ANSWER_GRACE", -1.0)
+        monkeypatch.setattr(patience, "_ANSWER_GRACE", -1.0)
         cluster.states = [pod_state(PULLING)]
         with pytest.raises(PodNotStarted) as failed:
             prepare.run(authors_image=authors)

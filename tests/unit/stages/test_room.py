@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor.errors import ClusterRefused, PodNotStarted, PodRejected, RunnerGone
-from executor.journal import Journal
 from executor.stages import prepare as stage
 from executor.stages import room
 from tests.support.jobs import PODS, READY, make_job, pod_state
@@ -252,16 +251,6 @@ def test_the_wait_has_an_end_that_names_the_quota(prepare: Stage, namespace: Nam
         prepare.run(schedule_timeout=1)
     assert namespace.refused == 2
     assert not prepare.intent.exists()
-
-
-def test_time_spent_waiting_for_room_is_not_given_again_for_a_node(
-    prepare: Stage, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    waiting = stage._Waiting(make_job(schedule_timeout=30), Journal(), prepare.log, since=now[0] - 29)
-    assert waiting.seconds_left() == 1
-    assert not namespace.refused
 
 
 def test_a_job_larger_than_the_whole_quota_does_not_wait(prepare: Stage, namespace: Namespace) -> None:
