@@ -198,6 +198,7 @@ class Book:
         # All results from the first job on: a rate over a counter that has just appeared misses its first step.
         for each in (SUCCESS, "failed", UNFINISHED):
             self.add("kaniko_driver_jobs_total", (one.tenant, each), ("failed" if failed else result) == each)
+        self.add("kaniko_driver_cleanup_failures_total", tenant, 0)
         if failed:
             self.add("kaniko_driver_job_failures_total", (one.tenant, result))
         self.observe("kaniko_driver_job_start_seconds", tenant, one.start_seconds)

@@ -33,9 +33,9 @@ class Watch:
                 self._take_raw(line)
         else:
             self._begin(path)
-        if self.tail.gaps:
-            self.book.add("kaniko_driver_log_gaps_total", (), self.tail.gaps)
-            self.tail.gaps = 0
+        # There from the first look on, since no rate sees the step of a counter that has just appeared.
+        self.book.add("kaniko_driver_log_gaps_total", (), self.tail.gaps)
+        self.tail.gaps = 0
         for key, one in list(self.running.items()):
             if now - one.last_seen > FORGOTTEN_AFTER:
                 self._over(key)

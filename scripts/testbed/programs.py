@@ -60,6 +60,7 @@ class Program:
     """Folder below `go/`, or anywhere."""
     package: str
     flags: str = "-s -w"
+    tags: str = ""
 
     @property
     def folder(self) -> Path:
@@ -72,7 +73,7 @@ class Program:
         modules = (self.folder / "go.mod", self.folder / "go.sum")
         own = sorted(path for path in self.folder.rglob("*") if path.is_file() and _is_source(path))
         sources = (*modules, *own)
-        return Artifact("programs", self.name, digest((self.package, self.flags, *sources)))
+        return Artifact("programs", self.name, digest((self.package, self.flags, *filter(None, [self.tags]), *sources)))
 
     @property
     def path(self) -> Path:
@@ -91,6 +92,9 @@ CACHE_REGISTRY = Program("cache-registry", str(Path(__file__).parents[2] / "cach
 S3 = Program("versitygw", "s3", "github.com/versity/versitygw/cmd/versitygw")
 RUNNER = Program("gitlab-runner", "runner", ".", RUNNER_FLAGS)
 RUNNER_HELPER = Program("gitlab-runner-helper", "runner", f"{RUNNER_PACKAGE}/apps/gitlab-runner-helper", RUNNER_FLAGS)
+# Of what Prometheus can discover, two thirds of the build, a check of rules needs nothing.
+PROMTOOL = Program("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", tags="remove_all_sd")
+"""Not among ALL: `scripts/alerts` alone builds it."""
 ALL = (
     *(KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBELET, KUBECTL),
     *(KANIKO, REGISTRY, CRANE, CACHE_REGISTRY, S3, RUNNER, RUNNER_HELPER),
@@ -111,7 +115,7 @@ def build(program: Program, go: Path, progress: Progress) -> None:
         run_logged(
             (
                 *(go, "build", "-p", str(os.cpu_count() or 2), "-trimpath", "-ldflags", program.flags),
-                *("-o", folder / program.name, program.package),
+                *("-tags", program.tags, "-o", folder / program.name, program.package),
             ),
             log,
             environment={**os.environ, **BUILD_SETTINGS},
