@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 _SWEEP_AT_MOST = 5
 _LAST_PATIENCE = 5.0
 """Seconds to spend on the pod once the runner has given up."""
+_BRIEF_PATIENCE = 5.0
+"""Seconds for one request when `prepare` has just waited for the API server in vain: the runner tries three times, and
+each try would wait for it twice. A pod that a create in flight may have made ends by itself and is swept."""
 _LANDING_SECONDS = 5.0
 """How long a create that was in flight when `prepare` was killed may take to appear."""
 
 
-def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mark: str) -> int:
+def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mark: str, unreachable_mark: str) -> int:
     """Carry out the stage.
 
     Args:
@@ -37,13 +40,15 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mar
         intent: path of the mark that `prepare` leaves while a create is in flight.
         keep_mark: path of the mark that `run` leaves when the pod of a failed job is to be kept.
         lost_mark: path of the mark that `run` leaves when the pod's node is gone.
+        unreachable_mark: path of the mark that `prepare` leaves when the API server did not answer.
     """
+    patience = min(job.connection_timeout, _BRIEF_PATIENCE) if os.path.exists(unreachable_mark) else None
     try:
         began = time.monotonic()
         api = Api(
             job.connection,
             on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
-            patience=job.connection_timeout,
+            patience=patience or job.connection_timeout,
         )
         with api:
             if os.path.exists(lost_mark):

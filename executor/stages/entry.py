@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 
-from executor.errors import ContractBroken
+from executor.errors import ClusterUnreachable, ContractBroken
 from executor.job import Job
 from executor.runner.contract import job_file_path
 from executor.stages import cancel
@@ -33,6 +33,8 @@ _KEEP = "kaniko-driver.keep"
 """Beside the job file when `run` tells `cleanup` that the pod is to be kept."""
 _LOST = "kaniko-driver.node-lost"
 """Beside the job file when `run` found that the pod's node is gone."""
+_UNREACHABLE = "kaniko-driver.api-unreachable"
+"""Beside the job file when `prepare` has waited for the API server in vain."""
 
 
 def stage(name: str, arguments: list[str]) -> Stage:
@@ -60,7 +62,12 @@ def _prepare(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -
 
     # Where a warm pod is claimed, the later stages find it in the job file.
     rewrite = functools.partial(Job.write, path=str(job_file_path(os.environ)))
-    return prepare(job, journal, log, intent=os.path.join(folder, _CREATING), rewrite=rewrite)
+    try:
+        return prepare(job, journal, log, intent=os.path.join(folder, _CREATING), rewrite=rewrite)
+    except ClusterUnreachable:
+        with open(os.path.join(folder, _UNREACHABLE), "w", encoding="ascii"):
+            pass
+        raise
 
 
 def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog) -> int:
@@ -93,7 +100,7 @@ def _cleanup(arguments: list[str], _: Contract, journal: Journal, __: JobLog) ->
     with cancel.shielded():
         from executor.stages.cleanup import cleanup
 
-    marks = {"intent": _CREATING, "keep_mark": _KEEP, "lost_mark": _LOST}
+    marks = {"intent": _CREATING, "keep_mark": _KEEP, "lost_mark": _LOST, "unreachable_mark": _UNREACHABLE}
     return cleanup(job, journal, **{name: os.path.join(folder, mark) for name, mark in marks.items()})
 
 

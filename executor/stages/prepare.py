@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.stages.joblog import JobLog
 
-_DELETE_PATIENCE = 10.0
-"""Seconds to spend on a pod that failed: the runner may be waiting for the end of a cancelled job."""
+_DELETE_PATIENCE, _BRIEF_PATIENCE = 10.0, 2.0
+"""Seconds to spend on a pod that failed: the runner may be waiting for the end of a cancelled job. The latter where the
+API server has just been waited for in vain."""
 _BETWEEN_WATCHES = 1.0
 """Seconds from the beginning of one watch to the next, at least: a server that is restarting ends each at once."""
 _DENIED, _DENIALS = (401, 403), 4
@@ -197,8 +198,9 @@ def _deleted_on_failure(job: Job, journal: Journal) -> Iterator[None]:
     except BaseException as failure:
         # No kubelet would say that the containers have ended.
         grace = 0 if getattr(failure, "category", "") == Category.NODE_LOST else None
+        patience = _BRIEF_PATIENCE if isinstance(failure, ClusterUnreachable) else _DELETE_PATIENCE
         try:
-            with Api(job.connection, patience=min(_DELETE_PATIENCE, job.connection_timeout)) as api:
+            with Api(job.connection, patience=min(patience, job.connection_timeout)) as api:
                 api.delete_pod(job.pod, grace_seconds=grace)
         except DriverError as error:
             # `cleanup` follows, and tries again.

@@ -1,6 +1,7 @@
 """Some of the simulated jobs: the driver's own prepare and cleanup for each, in threads of one process.
 
-Prints a JSON list of seconds from the beginning of each prepare to its pod's readiness.
+Prints a line of JSON when all have their pods, or failed: seconds from the beginning of each prepare to its pod's
+readiness. Then waits for a line on stdin, so that the pods of all processes exist at once, and cleans up.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import json
 import os
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from executor.cluster import kubeconfig
-from executor.job import Job
+from executor.job import Connection, Job
 from executor.journal import Journal
 from executor.pod.names import ATTEMPT_LABEL
 from executor.stages.cleanup import cleanup
@@ -24,8 +25,8 @@ from testbed import layout
 from testbed.sim.ground import NAMESPACE, job_pod
 
 
-def main(first: int, jobs: int, folder: Path) -> None:
-    """Play jobs with the numbers from `first` on, all at once; each holds its pod until all are ready."""
+def main(first: int, jobs: int, at_once: int, folder: Path) -> None:
+    """Play jobs with the numbers from `first` on; so many of their stages work at a time."""
     access = kubeconfig.connect(
         path=str(layout.ADMIN_KUBECONFIG), context="", namespace=NAMESPACE, folder=tempfile.mkdtemp(dir=folder)
     )
@@ -33,42 +34,48 @@ def main(first: int, jobs: int, folder: Path) -> None:
     seconds: list[float] = []
     failures: list[str] = []
 
-    def play(ident: int) -> None:
-        pod = job_pod(ident, overdue=-3600, gated=False)
-        attempt = f"attempt{ident}"
-        pod["metadata"]["labels"][ATTEMPT_LABEL] = attempt
-        job = Job(
-            id=ident,
-            tenant=NAMESPACE,
-            pod=pod["metadata"]["name"],
-            attempt=attempt,
-            connection=access,
-            manifest=pod,
-            logins="",
-            build_shell="sh",
-            output_limit=10**9,
-            schedule_timeout=600,
-            start_timeout=600,
-            stop_grace=1,
-            connection_timeout=60,
-            journal="",
-        )
-        journal, began = Journal(str(folder / "driver.jsonl"), job=ident), time.monotonic()
-        marks = {mark: str(folder / f"{mark}-{ident}") for mark in ("intent", "keep_mark", "lost_mark")}
+    def begin(number: int) -> tuple[Job, Journal]:
+        job = _job(first + number, access)
+        journal, began = Journal(str(folder / "driver.jsonl"), job=job.id), time.monotonic()
         try:
-            prepare(job, journal, JobLog(log), intent=marks["intent"], rewrite=lambda _: None)
+            prepare(job, journal, JobLog(log), intent=_marks(folder, job)["intent"], rewrite=lambda _: None)
             seconds.append(time.monotonic() - began)
-            cleanup(job, journal, **marks)
         except Exception as error:  # noqa: BLE001 - one job's failure is a figure of the others
             failures.append(str(error))
+        return job, journal
 
-    threads = [threading.Thread(target=play, args=(first + number,)) for number in range(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(json.dumps({"seconds": seconds, "failures": failures}))
+    with ThreadPoolExecutor(at_once) as pool:
+        begun = list(pool.map(begin, range(jobs)))
+        print(json.dumps({"seconds": seconds, "failures": failures}), flush=True)
+        sys.stdin.readline()
+        list(pool.map(lambda one: cleanup(one[0], one[1], **_marks(folder, one[0])), begun))
+
+
+def _marks(folder: Path, job: Job) -> dict[str, str]:
+    return {mark: str(folder / f"{mark}-{job.id}") for mark in ("intent", "keep_mark", "lost_mark", "unreachable_mark")}
+
+
+def _job(ident: int, access: Connection) -> Job:
+    pod = job_pod(ident, overdue=-3600, gated=False)
+    attempt = f"attempt{ident}"
+    pod["metadata"]["labels"][ATTEMPT_LABEL] = attempt
+    return Job(
+        id=ident,
+        tenant=NAMESPACE,
+        pod=pod["metadata"]["name"],
+        attempt=attempt,
+        connection=access,
+        manifest=pod,
+        logins="",
+        build_shell="sh",
+        output_limit=10**9,
+        schedule_timeout=600,
+        start_timeout=600,
+        stop_grace=1,
+        connection_timeout=60,
+        journal="",
+    )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

@@ -75,7 +75,7 @@ def run(folder: Path, connection: Connection, **changes: Any) -> list[dict[str, 
     """Run the stage; returns what it left in the operator log."""
     journal = folder / "journal"
     job = make_job(connection, **changes)
-    marks = {"intent": "creating", "keep_mark": "keep", "lost_mark": "lost"}
+    marks = {"intent": "creating", "keep_mark": "keep", "lost_mark": "lost", "unreachable_mark": "unreachable"}
     assert cleanup(job, Journal(str(journal)), **{name: str(folder / mark) for name, mark in marks.items()}) == 0
     return [json.loads(line) for line in journal.read_text().splitlines()]
 
@@ -163,6 +163,18 @@ def test_a_silent_api_does_not_hold_the_job_up(tmp_path: Path, connection: Conne
     started = time.monotonic()
     run(tmp_path, connection, connection_timeout=1)
     assert time.monotonic() - started < 5
+
+
+def test_a_silent_api_that_prepare_has_waited_for_is_not_waited_for_again(
+    tmp_path: Path, connection: Connection, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.stages.cleanup._BRIEF_PATIENCE", 0.5)
+    server.answers = [lambda exchange: exchange.silence()]
+    (tmp_path / "unreachable").touch()
+    started = time.monotonic()
+    events = [event["event"] for event in run(tmp_path, connection, connection_timeout=60)]
+    assert events[-1] == "cleanup left something behind"
+    assert time.monotonic() - started < 30
 
 
 def test_a_token_that_is_gone_is_noted_too(tmp_path: Path, connection: Connection, server: ApiServer) -> None:

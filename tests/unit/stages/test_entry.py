@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from executor.errors import ContractBroken
+from executor.errors import ClusterUnreachable, ContractBroken
 from executor.journal import Journal
 from executor.runner.contract import Contract
 from executor.stages import entry
 from executor.stages.joblog import JobLog
 from tests.support.jobs import make_job
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONTRACT = Contract(build_failure=43, system_failure=44, exit_code_file=None)
 
@@ -127,3 +124,27 @@ def test_lines_of_the_operator_log_know_their_job(monkeypatch: pytest.MonkeyPatc
     assert journal.path == str(tmp_path / "journal")
     assert journal.context == {"job": 7, "tenant": "tenant-a", "pod": "kaniko-job-7-bcdfgh"}
     assert intents == [str(tmp_path / "kaniko-driver.creating")]
+
+
+def test_cleanup_learns_that_prepare_waited_for_the_api_server_in_vain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "kaniko-driver.json"
+    make_job().write(str(path))
+    monkeypatch.setenv("KANIKO_DRIVER_JOB_FILE", str(path))
+    seen: list[bool] = []
+
+    def prepare(*_: object, **__: object) -> int:
+        raise ClusterUnreachable("no answer")
+
+    def cleanup(*_: object, unreachable_mark: str, **__: object) -> int:
+        seen.append(Path(unreachable_mark).exists())
+        return 0
+
+    monkeypatch.setattr("executor.stages.prepare.prepare", prepare)
+    monkeypatch.setattr("executor.stages.cleanup.cleanup", cleanup)
+    assert call("cleanup") == 0
+    with pytest.raises(ClusterUnreachable):
+        call("prepare")
+    assert call("cleanup") == 0
+    assert seen == [False, True]
