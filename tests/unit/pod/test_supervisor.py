@@ -462,6 +462,21 @@ class TestIdle:
         assert not build.ended
         assert (build.exit_code, helper.exit_code) == (0, 0)
 
+    # In a session of its own, as a container runtime makes it.
+    OWN_SESSION: Final = ("/driver/tools/busybox", "setsid", "sh")
+
+    def test_who_only_looks_at_it_does_not_keep_it(self, pod: Pod) -> None:
+        build = pod.start(idle=1, environment=self.PERIOD)
+        # As `look` does it, for a very long look.
+        build.exec(*self.OWN_SESSION, "-c", "true > /driver/stages/.look-build-$$; exec sleep 600")
+        assert build.exit_code == 0
+
+    def test_a_look_says_that_it_is_one_until_it_is_over(self, pod: Pod) -> None:
+        build = pod.start(environment=self.PERIOD)
+        looked = build.run(*self.OWN_SESSION, "/driver/tools/supervisor", "look")
+        assert b"memory " in looked.out or b"builds " in looked.out
+        assert [path.name for path in pod.stages.glob(".look*")] == [".looked"]
+
     def test_term_ends_it_at_once(self, build: Container) -> None:
         build.signal(signal.SIGTERM)
         assert build.exit_code == 0
