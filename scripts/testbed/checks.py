@@ -66,10 +66,10 @@ def _lint(progress: Progress) -> None:
     with progress.step("audit of what is locked"):
         done = subprocess.run(["scripts/audit"], capture_output=True, text=True, check=False)
     if done.returncode == UNREACHABLE:
-        # Neither good nor bad, and no reason to stop work in a network without advisories.
-        progress.say(done.stderr.strip().splitlines()[-1])
+        # Neither good nor bad, and no reason to stop work in a network without advisories; nobody shall overlook it.
+        progress.say(f"WARNING: {done.stderr.strip().splitlines()[-1]}")
     elif done.returncode:
-        sys.exit(f"scripts/test: scripts/audit found something:\n{done.stdout}")
+        sys.exit(f"scripts/test: scripts/audit found something:\n{done.stderr}")
 
 
 def _pytest(progress: Progress, kind: str, expression: str, enter: tuple[str, ...] = ()) -> None:
