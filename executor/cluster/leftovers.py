@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from executor.cluster.api import Api
 
-_PAGE = 200
+_PAGE, _ONE_PAGE = 200, 50
+"""Pods of a page for who looks through all of them, and for who looks at one page alone: every job does, and with a
+thousand pods in the namespace pages of 200 cost the API server more than all else that the jobs asked of it."""
 _GONE = 410
 _STUCK_SECONDS = 120.0
 """How long after its grace a pod may still be there: longer means that no kubelet will ever end it."""
@@ -57,9 +59,10 @@ def found(api: Api, tenant: str, *, attempt: str = "", pages: int | None = None)
         pages: how many pages of pods to look through at most; None: all.
     """
     token, selector = "", f"{names.TENANT_LABEL}={tenant},{names.JOB_LABEL}"
+    limit = _ONE_PAGE if pages == 1 else _PAGE
     while pages is None or pages > 0:
         try:
-            pods, token = api.page_of_pods(selector, limit=_PAGE, after=token)
+            pods, token = api.page_of_pods(selector, limit=limit, after=token)
         except ClusterRefused as refused:
             # The list took longer than the server remembers it; what was seen is deleted by now, so from the start.
             if refused.status != _GONE or not token:

@@ -22,8 +22,8 @@ from testbed.progress import Progress
 from testbed.runner import toml
 from testbed.sim import ground, runners
 
-AT_ONCE = 50
-"""Jobs a process of the simulation."""
+PROCESSES, AT_ONCE = 4, 25
+"""A small machine has room for so many processes of the simulation, with so many stages at work in each."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,9 +43,12 @@ def sweep(pods: int) -> None:
 
 
 @main.command()
-@click.option("--jobs", default=1000, show_default=True, help="Jobs that start at the same moment.")
+@click.option("--jobs", default=1000, show_default=True, help="Jobs whose pods exist at the same time.")
 def jobs(jobs: int) -> None:
-    """Let so many jobs run prepare and cleanup at once: seconds to readiness, and API requests a job."""
+    """Let so many jobs have their pods at once: seconds to readiness, and API requests a job.
+
+    A hundred stages work at a time; no job is cleaned up before the last one has its pod.
+    """
     _on_the_bed(lambda progress: _jobs(jobs, progress))
 
 
@@ -123,39 +126,39 @@ def _settings(folder: Path) -> Path:
 
 
 def _jobs(jobs: int, progress: Progress) -> dict[str, Any]:
+    share = -(-jobs // PROCESSES)
     with tempfile.TemporaryDirectory() as folder, ground.Nodes():
         start, began = _now(), time.monotonic()
-        with progress.step(f"{jobs} jobs at once"):
-            processes = [
-                subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "testbed.sim.worker",
-                        str(first),
-                        str(min(AT_ONCE, jobs + 1 - first)),
-                        folder,
-                    ],
-                    stdout=subprocess.PIPE,
-                )
-                for first in range(1, jobs + 1, AT_ONCE)
+        with progress.step(f"{jobs} jobs get their pods"):
+            workers = [
+                _worker(first, min(share, jobs + 1 - first), Path(folder)) for first in range(1, jobs + 1, share)
             ]
-            told = [json.loads(process.communicate()[0]) for process in processes]
-        took = time.monotonic() - began
+            told = [json.loads(worker.stdout.readline()) for worker in workers if worker.stdout]
+        took, pods = time.monotonic() - began, ground.count()
+        with progress.step("cleaning up"):
+            for worker in workers:
+                worker.communicate(b"\n")
         requests = ground.requests_since(start)
     seconds = sorted(second for one in told for second in one["seconds"])
     failures = [failure for one in told for failure in one["failures"]]
     return {
         "jobs": jobs,
         "ready": len(seconds),
+        "pods_at_once": pods,
         "failures": failures[:3] + ([f"and {len(failures) - 3} more"] if len(failures) > 3 else []),  # noqa: PLR2004
-        "seconds": round(took, 1),
+        "seconds_until_all_are_ready": round(took, 1),
         "ready_seconds": {"p50": round(statistics.median(seconds), 1), "most": round(seconds[-1], 1)}
         if seconds
         else {},
         "api_requests_per_job": round(sum(requests.values()) / jobs, 2),
         "api_requests": dict(requests),
     }
+
+
+def _worker(first: int, jobs: int, folder: Path) -> subprocess.Popen[bytes]:
+    words = (str(first), str(jobs), str(AT_ONCE), str(folder))
+    command = (sys.executable, "-m", "testbed.sim.worker", *words)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def _now() -> str:

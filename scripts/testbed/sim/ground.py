@@ -28,6 +28,7 @@ NODES = 10
 READY = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 DONE = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 WORKERS = 8
+WATCH_SECONDS = 20
 _LOCAL = threading.local()
 
 
@@ -35,17 +36,26 @@ def request(method: str, path: str, body: Json | None = None, kind: str = "appli
     """Make one request on this thread's own connection, as the cluster's administrator."""
     connection: http.client.HTTPSConnection | None = getattr(_LOCAL, "connection", None)
     if connection is None:
-        context = ssl.create_default_context(cafile=layout.PKI / "ca.crt")
-        certificate = layout.PKI / f"{pki.ADMIN}.crt"
-        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-        connection = http.client.HTTPSConnection(layout.HOST_ADDRESS, layout.API_PORT, context=context, timeout=60)
-        _LOCAL.connection = connection
-    connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": kind})
-    answer = connection.getresponse()
+        connection = _LOCAL.connection = _connection(seconds=60)
+    words = (method, path, json.dumps(body) if body else None, {"Content-Type": kind})
+    try:
+        connection.request(*words)
+        answer = connection.getresponse()
+    except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+        connection.close()  # the server ends one that nobody has used for a while; a request makes another
+        connection.request(*words)
+        answer = connection.getresponse()
     found: Json = json.loads(answer.read())
     if answer.status >= http.client.BAD_REQUEST:
         raise api.ApiError(answer.status, str(found.get("message")))
     return found
+
+
+def _connection(*, seconds: float) -> http.client.HTTPSConnection:
+    context = ssl.create_default_context(cafile=layout.PKI / "ca.crt")
+    certificate = layout.PKI / f"{pki.ADMIN}.crt"
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    return http.client.HTTPSConnection(layout.HOST_ADDRESS, layout.API_PORT, context=context, timeout=seconds)
 
 
 def job_pod(ident: int, *, overdue: float, gated: bool) -> Json:
@@ -92,6 +102,25 @@ def create(idents: range, *, overdue: float) -> None:
     with ThreadPoolExecutor(WORKERS) as pool:
         for _ in pool.map(make, idents):
             pass
+
+
+def _changed_pods(over: threading.Event) -> Iterator[Json]:
+    """Yield the namespace's pods, and then each that was made or changed, until the event or the server ends it."""
+    path = api.path_of("Pod", namespace=NAMESPACE)
+    listed = request("GET", path)
+    yield from listed["items"]
+    connection = _connection(seconds=WATCH_SECONDS + 5)
+    try:
+        version = listed["metadata"]["resourceVersion"]
+        connection.request("GET", f"{path}?watch=true&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}")
+        for line in connection.getresponse():
+            if over.is_set():
+                return
+            change = json.loads(line)
+            if change["type"] in {"ADDED", "MODIFIED"}:
+                yield change["object"]
+    finally:
+        connection.close()
 
 
 def count() -> int:
@@ -164,16 +193,17 @@ class Nodes:
 
     def _report(self) -> None:
         """Say of every pod that got a node that its containers run; end those that are deleted."""
-        path = api.path_of("Pod", namespace=NAMESPACE)
-        reported: set[str] = set()
+        started: set[str] = set()
         with ThreadPoolExecutor(WORKERS) as pool:
-            while not self._over.wait(0.2):
-                pods = request("GET", path)["items"]
-                fresh = [one for one in pods if one["spec"].get("nodeName") and one["metadata"]["name"] not in reported]
-                leaving = [one for one in pods if one["metadata"].get("deletionTimestamp")]
-                list(pool.map(self._start, fresh))
-                list(pool.map(self._end, leaving))
-                reported |= {one["metadata"]["name"] for one in fresh}
+            while not self._over.is_set():
+                with suppress(api.ApiError, OSError, http.client.HTTPException):
+                    for pod in _changed_pods(self._over):
+                        name = pod["metadata"]["name"]
+                        if pod["metadata"].get("deletionTimestamp"):
+                            pool.submit(self._end, pod)
+                        elif pod["spec"].get("nodeName") and name not in started:
+                            started.add(name)
+                            pool.submit(self._start, pod)
 
     @staticmethod
     def _start(pod: Json) -> None:
