@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from executor import __version__
+from executor.pod.names import DEADLINE_ANNOTATION
+from executor.settings.load import load
+from executor.tenancy.sample import usual
 from testbed import api, ci, cluster, layout, registry, runner_image, runner_pod
+from testbed.errors import BedError
 from testbed.joblog import plain
 from testbed.progress import Progress
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from testbed.runner_pod import RunnerPod
 
@@ -112,3 +118,37 @@ def test_a_runner_that_is_to_go_finishes_its_job_first(in_cluster: RunnerPod) ->
     assert result.state == "success", plain(result.trace)
     assert "finished" in plain(result.trace)
     wait_for("the end of the old runner", lambda: not api.get("Pod", pod, in_cluster.namespace), 60)
+
+
+def test_the_cron_job_of_config_gc_sweeps_what_nobody_deleted(in_cluster: RunnerPod, image: str) -> None:
+    gone, alive = (waiting_pod(f"kaniko-job-{number}-leftover", overdue) for number, overdue in ((1, 3600), (2, -3600)))
+    text = (Path(__file__).parents[2] / "config/gc/cronjob.yaml").read_text().replace("IMAGE", image)
+    here = f"--namespace={in_cluster.namespace}"
+    try:
+        for one in yaml.safe_load_all(text):
+            api.apply(one)
+        # Now and not at the next tenth minute.
+        cluster.kubectl("create", "job", "sweep", "--from=cronjob/kaniko-driver-gc", here)
+        done = "--for=jsonpath={.status.succeeded}=1"
+        try:
+            cluster.kubectl("wait", done, "job/sweep", here, "--timeout=60s")
+        except BedError as error:
+            raise AssertionError(cluster.kubectl("logs", "job/sweep", here)) from error
+        wait_for("the end of the leftover", lambda: api.get("Pod", gone, TENANT_A.name) is None, 30)
+        assert api.get("Pod", alive, TENANT_A.name) is not None
+    finally:
+        cluster.kubectl("delete", "cronjob,job", "--all", here)
+        for kind in ("role", "rolebinding"):
+            cluster.kubectl("delete", kind, "kaniko-driver-gc", f"--namespace={TENANT_A.name}", "--ignore-not-found")
+        for name in (gone, alive):
+            cluster.kubectl("delete", "pod", name, f"--namespace={TENANT_A.name}", "--ignore-not-found")
+
+
+def waiting_pod(name: str, overdue: int) -> str:
+    """Make a job's pod that no node takes; returns its name."""
+    pod = usual(load(str(layout.DRIVER), TENANT_A.name).tenant)
+    pod["metadata"] |= {"name": name}
+    pod["metadata"]["annotations"][DEADLINE_ANNOTATION] = str(int(time.time()) - overdue)
+    pod["spec"] |= {"initContainers": [], "schedulingGates": [{"name": "tests/never"}]}
+    api.apply(pod)
+    return name
