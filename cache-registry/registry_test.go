@@ -264,21 +264,25 @@ func TestEveryFailureOfS3IsAColdBuildWithAReason(t *testing.T) {
 }
 
 func TestABucketThatTakesNoMoreIsStillRead(t *testing.T) {
-	b := newBucket(t)
-	newPod(t, b).push(key, large(1))
-	b.fault(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut {
-			s3Error(w, http.StatusInsufficientStorage, "InsufficientStorage")
-		}
-		return r.Method == http.MethodPut
-	})
-	second := newPod(t, b)
-	second.push("another", large(2))
-	if !second.has(key, large(1)) {
-		t.Fatal("a miss")
-	}
-	if story := second.story(); Reason(story[11]) != reasonFull || story[6] != 1 {
-		t.Fatalf("%v", story)
+	for name, status := range map[string]int{"InsufficientStorage": 507, "QuotaExceeded": 403, "XMinioStorageFull": 507} {
+		t.Run(name, func(t *testing.T) {
+			b := newBucket(t)
+			newPod(t, b).push(key, large(1))
+			b.fault(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodPut {
+					s3Error(w, status, name)
+				}
+				return r.Method == http.MethodPut
+			})
+			second := newPod(t, b)
+			second.push("another", large(2))
+			if !second.has(key, large(1)) {
+				t.Fatal("a miss")
+			}
+			if story := second.story(); Reason(story[11]) != reasonFull || story[6] != 1 {
+				t.Fatalf("%v", story)
+			}
+		})
 	}
 }
 

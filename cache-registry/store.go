@@ -245,11 +245,12 @@ func reasonOf(err error) Reason {
 		return reasonNoBucket
 	case code == "NoSuchKey" || status == http.StatusNotFound:
 		return reasonNone
-	case status == http.StatusForbidden || status == http.StatusUnauthorized:
-		return reasonForbidden
+	// Before the statuses: Ceph and versitygw say 403 to what is above a quota.
 	case strings.Contains(code, "Quota") || strings.Contains(code, "Full") || code == "InsufficientStorage" ||
 		status == http.StatusInsufficientStorage:
 		return reasonFull
+	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		return reasonForbidden
 	case status != 0:
 		return reasonFailed
 	case strings.Contains(err.Error(), "failed to retrieve credentials") || strings.Contains(err.Error(), "get identity"):
