@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executor.cache import registry
 from executor.cache.use import Use
 from executor.pod.control import CacheStory, ControlLines
 from executor.settings.load import load
-from testbed import layout, programs, s3
+from testbed import layout, packages, programs, s3
 from testbed.tenants import CACHE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from testbed.layout import Tenant
 
+MODULE = Path(__file__).parents[2] / "cache-registry"
 IMAGE = b'{"created":"2026-11-25T00:00:00Z"}'
 
 
@@ -97,9 +99,28 @@ def cache_registry(folder: Path, tenant: Tenant, **changed: Any) -> Iterator[Cac
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
     }
-    with subprocess.Popen([programs.CACHE_REGISTRY.path], env=environment, stdout=subprocess.PIPE) as process:
+    with serving(programs.CACHE_REGISTRY.path, environment) as running:
+        yield running
+
+
+@contextmanager
+def serving(program: Path, environment: dict[str, str]) -> Iterator[CacheRegistry]:
+    """Run a built one for the block."""
+    with subprocess.Popen([program], env=environment, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             yield CacheRegistry(json.loads(process.stdout.readline())["address"])
         finally:
             process.terminate()
+
+
+def build(folder: Path) -> Path | None:
+    """Build the program from this checkout; None where Go is not installed."""
+    go = packages.present_go()
+    if go is None:
+        return None
+    target = folder / "cache-registry"
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
+    command = (str(go), "build", "-o", str(target), ".")
+    subprocess.run(command, cwd=MODULE, env=environment, check=True, timeout=540, capture_output=True)
+    return target
