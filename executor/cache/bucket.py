@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS, _READ_SECONDS = 5, 60
 _ATTEMPTS = 4
 _ABORT = "AbortIncompleteMultipartUpload"
-_NOT_UNDERSTOOD = frozenset({400, 501})
+_NOT_IMPLEMENTED = 501
+_NOT_UNDERSTOOD = frozenset({400, _NOT_IMPLEMENTED})
 _BATCH = 1000
 """The most objects that one request may delete."""
 
@@ -116,6 +117,11 @@ class Bucket:
             except ClientError as error:
                 if error.response["Error"]["Code"] == "NoSuchLifecycleConfiguration":
                     return []
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == _NOT_IMPLEMENTED:
+                    raise BucketFailed(
+                        f"The server of the bucket {self.name} knows no lifecycle rules.",
+                        remedy="Let a timer call `kaniko-driver cache purge TENANT --expired --yes` once a day.",
+                    ) from error
                 raise
             return found
 

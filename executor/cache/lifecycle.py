@@ -30,6 +30,12 @@ def days(tenant: Tenant) -> int:
     return -(-longest // _DAY) + _SLACK_DAYS
 
 
+def oldest_read(tenant: Tenant, now: float) -> int:
+    """Return the oldest generation that a build may still read, such as one that has run since its own one ended."""
+    began = now - tenant.runner.longest_job.seconds - _SLACK_DAYS * _DAY
+    return generation.generation(tenant.name, began, tenant.cache.generation.seconds) - 1
+
+
 def rules(tenant: Tenant, *, versioned: bool) -> list[dict[str, Any]]:
     """Return the rules for one tenant."""
     folder = f"{generation.folder(tenant.cache.prefix, tenant.name)}/"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from executor.cache import lifecycle
+from executor.cache.generation import stagger
 from tests.support.tenants import CACHE, tenant
 
 TENANT = tenant(cache=CACHE | {"generation": "336h"}, runner={"longest_job": "3h"})
@@ -73,3 +74,11 @@ def test_a_rule_that_takes_objects_of_a_live_generation_is_in_the_way(fields: di
 )
 def test_other_rules_are_none_of_our_business(fields: dict[str, Any]) -> None:
     assert list(lifecycle.conflicts(TENANT, [rule(**fields)])) == []
+
+
+@pytest.mark.parametrize(("days", "oldest"), [(0, -2), (1, -2), (3, -1), (13, -1)])
+def test_a_generation_is_read_until_the_jobs_that_began_before_its_end_are_over(days: int, oldest: int) -> None:
+    """`days` after a generation began, with two days of slack."""
+    length = 14 * 86_400
+    begins = 1500 * length - stagger("tenant-a", length)
+    assert lifecycle.oldest_read(TENANT, begins + days * 86_400 + 1) - 1500 == oldest
