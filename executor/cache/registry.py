@@ -61,7 +61,7 @@ def kaniko_flags(cache: Cache, use: Use) -> tuple[str, ...]:
     return (
         "--cache=true",
         f"--cache-repo={address(cache)}/{REPOSITORY}",
-        "--cache-copy-layers=true",
+        f"--cache-copy-layers={str(cache.copy_layers).lower()}",
         # As long as an entry is found: the generation before is read, too.
         f"--cache-ttl={2 * cache.generation.seconds}s",
         # The registry refuses writes all the same; this spares Kaniko the work, and the log a warning for each layer.

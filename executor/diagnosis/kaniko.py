@@ -46,6 +46,16 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
         ),
     ),
     (
+        ("image not found on any configured mapped registries",),
+        (),
+        Category.KANIKO_BASE_IMAGE_NOT_FOUND,
+        (
+            "None of the mirrors that the image of a FROM instruction is taken from has given it, and this runner asks "
+            f"no other registry. The warnings above say why: correct the image's name, or ask {OPERATOR} to look at "
+            "the mirror and its login."
+        ),
+    ),
+    (
         ("x509:", "tls: "),
         (*_PUSH, *_BASE),
         Category.KANIKO_TLS,

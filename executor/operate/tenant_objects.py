@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from executor.settings.files import authorities
 from executor.tenancy import objects, presence, runner
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ def rendered(folder: str, settings: Settings, *, with_runner: bool) -> list[dict
         SettingsInvalid: a runner inside the cluster cannot work with these settings.
     """
     tenant = settings.tenant
-    needs_ca = tenant.capacity.warm_pods and tenant.cache.mode != "off" and tenant.cache.ca_file
-    own = objects.render(tenant, cache_ca=_read(tenant.cache.ca_file) if needs_ca else "")
+    own = objects.render(tenant, trusted=authorities(tenant) if tenant.capacity.warm_pods else None)
     own += presence.render(tenant)
     if not with_runner:
         return own

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from executor.cache import registry
-from executor.pod import cachekeys, names, programs
+from executor.pod import cachekeys, kaniko, names, programs
 from executor.pod.options import with_options
 from executor.pod.services import Services
+from executor.settings.files import Authorities
 from executor.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class PodRequest:
     """Secrets of this job alone, beside the tenant's."""
     cache: Use
     """What the job may do with the layer cache."""
-    cache_ca: str = ""
-    """PEM text of the S3 server's authority; empty: the system's."""
+    authorities: Authorities = field(default_factory=Authorities)
     deadline: int
     """Seconds from the pod's start after which the kubelet ends it."""
     delete_after: int
@@ -176,29 +176,15 @@ def _empty(name: str, **fields: str) -> dict[str, Any]:
 
 
 def _tools(tenant: Tenant, request: PodRequest, *, cached: bool) -> dict[str, Any]:
-    kaniko = tenant.kaniko
-    flags = {
-        "flags.default": _lines(*_DEFAULT_FLAGS, *kaniko.flags),
-        "flags.cache": _lines(*(registry.kaniko_flags(tenant.cache, request.cache) if cached else ())),
-        "flags.locked": _lines(*kaniko.locked_flags),
-    }
+    files = kaniko.files(tenant, request.cache if cached else None, request.authorities)
     return {
         "name": names.TOOLS,
         "image": tenant.images.tools,
-        "command": programs.install_command(flags),
+        "command": programs.install_command(files),
         "resources": {"requests": _SMALL | {"cpu": "10m"}, "limits": _SMALL | {"cpu": "500m"}},
         "securityContext": _context(user=0),
         "volumeMounts": [_mount("tools", names.TOOLS_FOLDER)],
     }
-
-
-# Chosen for pods of a few GiB: compressing cached layers in memory costs 3.5 times a layer's size.
-_DEFAULT_FLAGS = (
-    "--compressed-caching=false",
-    "--push-retry=3",
-    "--image-download-retry=3",
-    "--image-fs-extract-retry=3",
-)
 
 
 def _build(tenant: Tenant, request: PodRequest, *, cached: bool) -> dict[str, Any]:
@@ -265,7 +251,7 @@ def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
         cache,
         use,
         tenant=tenant.name,
-        ca=request.cache_ca,
+        ca=request.authorities.s3,
         pulse=names.PULSE_FOLDER,
         idle=tenant.timeouts.idle.seconds + programs.PULSE_SECONDS,
     )
@@ -326,7 +312,3 @@ def _resources(resources: Resources) -> dict[str, Any]:
             "ephemeral-storage": resources.ephemeral_storage_limit.text,
         },
     }
-
-
-def _lines(*entries: str) -> str:
-    return "".join(f"{entry}\n" for entry in entries)

@@ -27,10 +27,10 @@ PULSE_SECONDS = 15
 """The helper's first process touches the pulse every five seconds; more than that is no accident."""
 
 
-def install_command(flag_files: dict[str, str]) -> list[str]:
-    """Make the command of the tools container; `flag_files` are written beside the programs."""
+def install_command(files: dict[str, str]) -> list[str]:
+    """Make the command of the tools container; `files` are written beside the programs."""
     arguments = [part for name, source in _FILES.items() for part in (name, _read(source))]
-    arguments += [part for name, content in flag_files.items() for part in (name, content)]
+    arguments += [part for name, content in files.items() for part in (name, content)]
     return ["/bin/busybox", "sh", "-c", _read("install"), "install", *arguments]
 
 

@@ -17,6 +17,7 @@ from executor.pod import names
 from executor.pod.manifest import PodRequest, render
 
 if TYPE_CHECKING:
+    from executor.settings.files import Authorities
     from executor.settings.model import Tenant
 
 _OF_THE_JOB = (names.JOB_LABEL, names.ATTEMPT_LABEL, names.PROJECT_LABEL)
@@ -29,10 +30,10 @@ _OF_A_RUNNING_JOB = (
 _FINGERPRINT_DIGITS = 16
 
 
-def usual(tenant: Tenant, cache_ca: str) -> dict[str, Any]:
+def usual(tenant: Tenant, trusted: Authorities) -> dict[str, Any]:
     """Return the pod of a job that asks for nothing special, without the job.
 
-    Where protected refs have a layer cache of their own it is one of theirs. `cache_ca` is what cache.ca_file holds.
+    Where protected refs have a layer cache of their own it is one of theirs. `trusted` are its authorities.
     """
     request = PodRequest(
         name="",
@@ -42,7 +43,7 @@ def usual(tenant: Tenant, cache_ca: str) -> dict[str, Any]:
         annotations={},
         build_image=tenant.images.kaniko,
         cache=use.of_protected_ref(tenant.cache, tenant.name),
-        cache_ca=cache_ca,
+        authorities=trusted,
         deadline=1,
         delete_after=1,
     )

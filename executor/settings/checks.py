@@ -47,7 +47,7 @@ def check(tenant: Tenant, complain: Complain) -> None:
             ("images", "on_nodes"), "images that are never pulled (images.pull_policy) cannot be brought to a node"
         )
     _check_cache(tenant, complain)
-    _check_logins_file(tenant, complain)
+    _check_registry(tenant, complain)
     _check_pod(tenant.pod, complain)
     for number, volume in enumerate(tenant.pod.volumes):
         _check_volume(tenant, volume, ("pod", "volumes", str(number)), complain)
@@ -95,7 +95,7 @@ def _check_cache(tenant: Tenant, complain: Complain) -> None:
     if cache.generation.seconds < _SHORTEST_GENERATION:
         complain(("cache", "generation"), "a generation must last an hour at least, or entries find no time to move")
     if cache.ca_file:
-        _check_ca_file(cache.ca_file, complain)
+        _check_ca_file(cache.ca_file, ("cache", "ca_file"), complain)
 
 
 def _check_credentials(tenant: Tenant, complain: Complain) -> None:
@@ -122,17 +122,29 @@ def _check_credentials(tenant: Tenant, complain: Complain) -> None:
         )
 
 
-def _check_ca_file(path: str, complain: Complain) -> None:
+def _check_ca_file(path: str, setting: Path, complain: Complain) -> None:
     try:
         size = os.stat(path).st_size
     except OSError as error:
-        complain(("cache", "ca_file"), f"{path}: {error.strerror}")
+        complain(setting, f"{path}: {error.strerror}")
         return
     if size > LARGEST_CA:
         complain(
-            ("cache", "ca_file"),
+            setting,
             f"{path} has {size} bytes, and {LARGEST_CA} are the most: name the server's own authority, not a bundle",
         )
+
+
+def _check_registry(tenant: Tenant, complain: Complain) -> None:
+    own = tenant.registry
+    _check_logins_file(tenant, complain)
+    for host, mirrors in own.mirrors.items():
+        if not mirrors:
+            complain(("registry", "mirrors", host), f"{host} needs at least one mirror")
+    if own.mirrors_only and not own.mirrors:
+        complain(("registry", "mirrors_only"), "there are no mirrors, so every base image would be refused")
+    for host, path in own.authorities.items():
+        _check_ca_file(path, ("registry", "authorities", host), complain)
 
 
 def _check_logins_file(tenant: Tenant, complain: Complain) -> None:

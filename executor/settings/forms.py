@@ -86,6 +86,29 @@ RoleArn = Annotated[
     ),
 ]
 Flag = Annotated[str, Form(name="flag", pattern=r"--[^\n]*", words="must be one flag, such as '--snapshot-mode=redo'")]
+Feature = Annotated[
+    str,
+    Form(
+        name="feature flag",
+        pattern=r"FF_KANIKO_[A-Z0-9_]+",
+        words="is no feature flag such as 'FF_KANIKO_SKIP_CACHED_STAGES'",
+    ),
+]
+_REGISTRY = r"[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?(?::[0-9]{1,5})?"
+RegistryHost = Annotated[
+    str,
+    Form(
+        name="registry", pattern=_REGISTRY, words="is no host of a registry such as 'docker.io'; no path, no https://"
+    ),
+]
+Mirror = Annotated[
+    str,
+    Form(
+        name="registry with a path",
+        pattern=rf"{_REGISTRY}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*",
+        words="is no registry such as 'mirror.example.com/docker-hub'; without https:// and a slash at its end",
+    ),
+]
 IpAddress = Annotated[str, Form(name="IP address", pattern=rf"{_IPV4}|{_IPV6}", words="is no IP address")]
 Cidr = Annotated[
     str,

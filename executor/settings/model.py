@@ -10,16 +10,19 @@ from typing import Annotated, Literal
 from executor.settings.declare import Range, dataclass, setting
 from executor.settings.forms import (  # noqa: TC001 - the reader evaluates the types of fields
     AbsolutePath,
+    Feature,
     Flag,
     Image,
     ImagePattern,
     LabelKey,
     LabelValue,
+    Mirror,
     Namespace,
     ObjectName,
     OptionalImage,
     OptionalName,
     Port,
+    RegistryHost,
     RoleArn,
     RootNamespaceId,
     ServiceCount,
@@ -228,6 +231,11 @@ class Cache:
     sts_profile: str = setting(
         "Profile in ~/.aws of the runner's user by whose keys `sts` asks for others. Empty: what is found there.", ""
     )
+    copy_layers: bool = setting(
+        "Keep layers of COPY, ADD and WORKDIR, too. Only for the maintained fork of Kaniko from 1.28 on: keys of "
+        "Kaniko 1.24 leave out variables and names of files, and a build would find layers of other content.",
+        default=False,
+    )
     generation: Duration = setting(
         "After this a new one begins, so that old ones can be expired whole; entries that are used move along.",
         Duration.parse("336h"),
@@ -256,11 +264,30 @@ class Registry:
     logins_file: AbsolutePath = setting(
         "A docker config.json on the runner's host with the tenant's logins, readable by its owner only.", ""
     )
+    mirrors: dict[RegistryHost, tuple[Mirror, ...]] = setting(
+        "Host of a registry -> mirrors that base images are pulled from in its place, in this order, each with the "
+        "path below which the images are. Docker Hub is `docker.io`.",
+        {},
+    )
+    mirrors_only: bool = setting(
+        "Where no mirror has an image the build fails, and the registry itself is never asked.", default=False
+    )
+    authorities: dict[RegistryHost, AbsolutePath] = setting(
+        "Host of a registry -> PEM file on the runner's host with the authority of its certificate, for pulls and "
+        "pushes of builds.",
+        {},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kaniko:
     """Flags of `/kaniko/executor` beyond the driver's own."""
+
+    features: dict[Feature, bool] = setting(
+        "Feature flags of Kaniko's maintained fork, laid over the driver's own choice (docs/en/how-to/layer-cache.md); "
+        "variables of the same name in a job win. Kaniko 1.24 has none.",
+        {},
+    )
 
     flags: tuple[Flag, ...] = setting("Added before the author's flags, which win.", ())
     locked_flags: tuple[Flag, ...] = setting("Added after the author's flags, so that they win.", ())

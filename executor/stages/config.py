@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from executor import __version__
 from executor.cache import use
 from executor.cluster import kubeconfig
-from executor.errors import SettingsInvalid
 from executor.job import Job, Limits
 from executor.pod import names, overrides, secrets
 from executor.pod.image import choose_image
@@ -25,6 +24,7 @@ from executor.pod.services import choose_services
 from executor.runner.contract import JOB_FILE_VARIABLE, job_variables, required
 from executor.runner.response import JobResponse, read_job_response
 from executor.scrub import readable
+from executor.settings.files import Authorities, authorities, text_of
 from executor.settings.load import Settings, load, log_file, tenant_of_root_namespace
 from executor.settings.units import Bytes, Cpu
 from executor.values import replace
@@ -115,8 +115,8 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
     deadline = response.timeout + tenant.timeouts.after_job.seconds
     kept_seconds = tenant.debug.keep_failed.seconds if tenant.debug.keep_failed else 0
     cache = use.of_job(tenant.cache, tenant.name, response)
-    cache_ca = _text(tenant.cache.ca_file, "cache.ca_file") if cache.mode != "off" else ""
-    logins = merged_logins(_text(tenant.registry.logins_file, "registry.logins_file"), response.logins)
+    trusted = authorities(tenant)
+    logins = merged_logins(text_of(tenant.registry.logins_file, "registry.logins_file"), response.logins)
     cache, keys = _cache_keys(tenant, cache, pod, seconds=deadline)
     own_secrets = [*_secrets(pod, response, image, services, logins), *keys]
     manifest = render(
@@ -134,14 +134,14 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
                 secret["metadata"]["name"] for secret in own_secrets if ".dockerconfigjson" in secret["data"]
             ),
             cache=cache,
-            cache_ca=cache_ca,
+            authorities=trusted,
             # A kept pod must not be ended by its deadline; one that nobody keeps has the others.
             deadline=deadline + kept_seconds,
             delete_after=int(now) + tenant.timeouts.schedule.seconds + deadline + _DELETE_SLACK,
         ),
     )
     secrets.gate(manifest, own_secrets)
-    warm, cold_because = _warmth(settings.tenant, manifest, cache_ca)
+    warm, cold_because = _warmth(settings.tenant, manifest, trusted)
     return Job(
         id=response.id,
         tenant=tenant.name,
@@ -174,7 +174,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
     )
 
 
-def _warmth(tenant: Tenant, manifest: dict[str, Any], cache_ca: str) -> tuple[str, str]:
+def _warmth(tenant: Tenant, manifest: dict[str, Any], trusted: Authorities) -> tuple[str, str]:
     """Return the fingerprint of warm pods that could serve the job, or why none could; neither where there are none."""
     if not tenant.capacity.warm_pods:
         return "", ""
@@ -183,7 +183,7 @@ def _warmth(tenant: Tenant, manifest: dict[str, Any], cache_ca: str) -> tuple[st
 
     own = warm.template(manifest)
     # What `tenant apply` rendered, without the job's wishes.
-    waiting = warm.template(warm.usual(tenant, cache_ca))
+    waiting = warm.template(warm.usual(tenant, trusted))
     if differing := warm.differences(own, waiting):
         return "", f"its pod differs from those that wait in {', '.join(differing)}"
     return warm.fingerprint_of(own), ""
@@ -262,21 +262,6 @@ def _traceparent(response: JobResponse) -> str:
     """Return the trace that the job's author says the job belongs to; empty where no well-formed one is named."""
     given = response.last_value("TRACEPARENT")
     return given if re.fullmatch(_TRACEPARENT, given) else ""
-
-
-def _text(path: str, setting: str) -> str:
-    """Return the text of a file that a setting names; empty where it names none."""
-    if not path:
-        return ""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(
-            "A file that the tenant's settings name cannot be read.",
-            why=f"{path}: {type(error).__name__}",
-            remedy=f"The operator must correct {setting}.",
-        ) from error
 
 
 def _gitlab_annotations(response: JobResponse) -> dict[str, str]:

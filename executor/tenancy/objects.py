@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from executor.pod import names, warm
+from executor.settings.files import Authorities
 from executor.tenancy import admission, capacity, network, rights, sample
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io/v1"
 
 
-def render(tenant: Tenant, *, cache_ca: str = "") -> list[dict[str, Any]]:
-    """Return the objects; `cache_ca` is the content of cache.ca_file, for warm pods."""
+def render(tenant: Tenant, *, trusted: Authorities | None = None) -> list[dict[str, Any]]:
+    """Return the objects; `trusted` are its authorities, for warm pods."""
     usual, largest = sample.usual(tenant), sample.largest(tenant)
     driver, cluster_wide = names.DRIVER_ACCOUNT, names.of_cluster(tenant.name)
     here = Maker(tenant, tenant.cluster.namespace)
@@ -45,7 +46,7 @@ def render(tenant: Tenant, *, cache_ca: str = "") -> list[dict[str, Any]]:
             _ADMISSION, "ValidatingAdmissionPolicyBinding", cluster_wide, spec=admission.binding(tenant, cluster_wide)
         ),
         # Behind everything that its pods must keep to.
-        *_warm_pods(tenant, here, cache_ca),
+        *_warm_pods(tenant, here, trusted or Authorities()),
     ]
 
 
@@ -64,10 +65,10 @@ class Maker:
         return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
 
 
-def _warm_pods(tenant: Tenant, here: Maker, cache_ca: str) -> list[dict[str, Any]]:
+def _warm_pods(tenant: Tenant, here: Maker, trusted: Authorities) -> list[dict[str, Any]]:
     if not tenant.capacity.warm_pods:
         return []
-    template = warm.template(warm.usual(tenant, cache_ca))
+    template = warm.template(warm.usual(tenant, trusted))
     name = names.warm(warm.fingerprint_of(template))
     return [here.make("apps/v1", "ReplicaSet", name, spec=warm.replica_set(tenant, template))]
 

@@ -10,8 +10,8 @@ import re
 
 HIT = "Using caching version of cmd"
 MISS = "No cached layer found for cmd"
-CACHEABLE = ("RUN", "COPY")
-"""Instructions that Kaniko 1.24 keeps layers of (`ShouldCacheOutput` in its pkg/commands)."""
+CACHEABLE = ("RUN",)
+"""What Kaniko 1.24 keeps layers of without `cache.copy_layers` (`ShouldCacheOutput` in its pkg/commands)."""
 
 
 def hits(log: str) -> int:

@@ -98,10 +98,13 @@ def _registries(tenant: Tenant) -> list[str]:
     """Return the hosts of registries that builds talk to, as far as the settings name them."""
     from executor.operate.checkup.logins import hosts
 
+    own = tenant.registry
     mirrors = [
-        flag.partition("=")[2] for flag in (*tenant.kaniko.flags, *tenant.kaniko.locked_flags) if "-mirror=" in flag
+        *(mirror for group in own.mirrors.values() for mirror in group),
+        *(flag.partition("=")[2] for flag in (*tenant.kaniko.flags, *tenant.kaniko.locked_flags) if "-mirror=" in flag),
     ]
-    return list(dict.fromkeys([*hosts(tenant.registry.logins_file), *(one.partition("/")[0] for one in mirrors)]))
+    found = [*hosts(own.logins_file), *own.authorities, *(one.partition("/")[0] for one in mirrors)]
+    return list(dict.fromkeys(found))
 
 
 def _said(place: Place, script: str, *, seconds: float = _ANSWER_SECONDS + 15) -> str:

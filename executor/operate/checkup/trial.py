@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from executor.cache import use
 from executor.cluster.api import Api
 from executor.diagnosis import cause
-from executor.errors import ClusterRefused, ClusterUnreachable, SettingsInvalid
+from executor.errors import ClusterRefused, ClusterUnreachable
 from executor.operate.checkup.findings import good, problem, skipped, warning
 from executor.operate.checkup.inside import seen_inside
 from executor.pod import names
 from executor.pod.manifest import PodRequest, render
 from executor.pod.readiness import takes_scripts
+from executor.settings.files import authorities
 from executor.values import replace
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def trial(tenant: Tenant, connection: Connection, plan: Plan) -> Iterator[Findin
         annotations={},
         build_image=tenant.images.kaniko,
         cache=_cache_use(tenant),
-        cache_ca=_authority(tenant),
+        authorities=authorities(tenant),
         deadline=_LIFE_SECONDS,
         delete_after=now + _LIFE_SECONDS,
     )
@@ -67,17 +68,6 @@ def _cache_use(tenant: Tenant) -> use.Use:
     found = use.of_tenant(tenant.cache, tenant.name)
     # Its keys are made for each job: they are asked for from here, and the pod does without.
     return replace(found, mode="off") if tenant.cache.credentials == "sts" else found
-
-
-def _authority(tenant: Tenant) -> str:
-    path = tenant.cache.ca_file
-    if not path or tenant.cache.mode == "off":
-        return ""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"{path} cannot be read.", why=str(error), remedy="Correct cache.ca_file.") from error
 
 
 @contextlib.contextmanager

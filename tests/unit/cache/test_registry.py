@@ -53,7 +53,7 @@ def test_it_is_told_when_it_may_only_read() -> None:
 
 def test_kaniko_is_pointed_at_it_and_keeps_layers_as_long_as_they_are_found() -> None:
     cache = tenant(cache=CACHE | {"port": 5999, "generation": "48h"}).cache
-    flags = {"--cache=true", "--cache-repo=127.0.0.1:5999/layers", "--cache-copy-layers=true", "--cache-ttl=345600s"}
+    flags = {"--cache=true", "--cache-repo=127.0.0.1:5999/layers", "--cache-copy-layers=false", "--cache-ttl=345600s"}
     assert set(registry.kaniko_flags(cache, USE)) == flags
     assert set(registry.kaniko_flags(cache, Use(mode="read-only", prefix="p"))) == {*flags, "--no-push-cache=true"}
 

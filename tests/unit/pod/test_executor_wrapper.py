@@ -47,6 +47,7 @@ class Kaniko:
         for program in ("executor", "logins.awk"):
             shutil.copy(str(files("executor.pod") / "shell" / program), self.tools)
         self.flags(default=[], cache=[], locked=[])
+        (self.tools / "features").write_text("")
         self.real = folder / "real"
         self.real.write_text(REAL)
         self.real.chmod(0o755)
@@ -179,6 +180,19 @@ class TestFlags:
         assert kaniko.call(*arguments, DOCKER_AUTH_CONFIG="{}") == list(arguments)
         assert kaniko.environment()["DOCKER_AUTH_CONFIG"] == "{}"
         assert kaniko.environment()["DOCKER_CONFIG"] == str(kaniko.author)
+
+
+class TestFeatures:
+    def test_kaniko_gets_those_that_the_job_does_not_set_itself(self, kaniko: Kaniko) -> None:
+        (kaniko.tools / "features").write_text("FF_KANIKO_A=true\nFF_KANIKO_B=true\nFF_KANIKO_C=false\n")
+        kaniko.call("--x", FF_KANIKO_A="0", FF_KANIKO_B="")
+        found = {name: on for name, on in kaniko.environment().items() if name.startswith("FF_")}
+        assert found == {"FF_KANIKO_A": "0", "FF_KANIKO_B": "", "FF_KANIKO_C": "false"}
+
+    def test_they_are_no_matter_for_what_is_no_build(self, kaniko: Kaniko) -> None:
+        (kaniko.tools / "features").write_text("FF_KANIKO_A=true\n")
+        kaniko.call("version")
+        assert "FF_KANIKO_A" not in kaniko.environment()
 
 
 class TestCache:

@@ -11,12 +11,13 @@ from executor.cache import use
 from executor.pod import names, warm
 from executor.pod.manifest import render
 from executor.pod.services import Services, Sidecar
+from executor.settings.files import Authorities
 from executor.tenancy import capacity, objects
 from executor.tenancy.sample import usual
 from tests.support.tenants import CACHE, POD_REQUEST, tenant
 
 TENANT = tenant(cache=CACHE, capacity={"warm_pods": 3}, pod={"labels": {"team": "a"}})
-WAITING = warm.template(warm.usual(TENANT, ""))
+WAITING = warm.template(warm.usual(TENANT, Authorities()))
 SERVICE = Sidecar(container="svc-0", image="postgres:16", pull_policy="", entrypoint=(), command=(), variables={})
 
 
@@ -45,7 +46,7 @@ def test_a_plain_job_fits_whatever_its_number_and_time_out() -> None:
         (of_job(tenant(cache=CACHE, resources={"build": {"memory_limit": "8Gi"}})), "resources of build"),
         (of_job(tenant(cache=CACHE, pod={"service_account": "other"})), "serviceAccountName"),
         (of_job(cache=replace(POD_REQUEST.cache, mode="read-only")), "env of cache-registry"),
-        (of_job(cache_ca="-----BEGIN"), "env of cache-registry"),
+        (of_job(authorities=Authorities(s3="-----BEGIN")), "env of cache-registry"),
     ],
 )
 def test_what_a_job_wants_beyond_that_is_named(job: dict[str, Any], difference: str) -> None:
