@@ -1,18 +1,20 @@
-"""A real registry that lets nobody in without one login; inside the bed's network namespace."""
+"""A real registry, or a mirror of one, that lets nobody in without one login; inside the bed's network namespace."""
 
 from __future__ import annotations
 
-import socket
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from testbed import layout, programs
 from testbed.wait import wait_for
+from tests.support import ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.tls import Certificate
 
 USER, PASSWORD = "builder", "open sesame"
 # bcrypt of the password, the only form that Distribution takes.
@@ -20,14 +22,21 @@ HTPASSWD = f"{USER}:$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW
 
 
 @contextmanager
-def private_registry(folder: Path) -> Iterator[str]:
-    """Run it for the block; yields its address."""
-    with closing(socket.create_server((layout.HOST_ADDRESS, 0))) as taken:
-        address = f"{layout.HOST_ADDRESS}:{taken.getsockname()[1]}"
+def private_registry(folder: Path, *, mirror_of: str = "", tls: Certificate | None = None) -> Iterator[str]:
+    """Run it for the block; yields its address.
+
+    Args:
+        folder: for its files.
+        mirror_of: address of the registry whose images it hands on and keeps; empty: it has its own.
+        tls: its certificate; without one it speaks plain HTTP.
+    """
+    port = ports.free(layout.HOST_ADDRESS)
+    address = f"{layout.HOST_ADDRESS}:{port}"
     (folder / "htpasswd").write_text(HTPASSWD)
     (folder / "config.yml").write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f'http: {{addr: "{address}"}}\nauth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n'
+        f'http: {{addr: "{address}"{_secured(tls)}}}\nauth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n'
+        + (f"proxy: {{remoteurl: http://{mirror_of}}}\n" if mirror_of else "")
     )
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
@@ -37,14 +46,12 @@ def private_registry(folder: Path) -> Iterator[str]:
             env={"OTEL_TRACES_EXPORTER": "none"},
         )
     try:
-        wait_for("the private registry", lambda: _listens(address), 30)
+        wait_for("the private registry", lambda: ports.listens(layout.HOST_ADDRESS, port), 30)
         yield address
     finally:
         server.terminate()
         server.wait(10)
 
 
-def _listens(address: str) -> bool:
-    host, _, port = address.partition(":")
-    with socket.create_connection((host, int(port))):
-        return True
+def _secured(tls: Certificate | None) -> str:
+    return f", tls: {{certificate: {tls.certificate}, key: {tls.key}}}" if tls else ""
