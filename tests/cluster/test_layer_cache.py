@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import time
+import re
+import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import ci, kaniko_log, layer_cache, layout, s3, tenants
+from testbed import ci, kaniko_log, layer_cache, layout, programs, s3, tenants
 from testbed.faults import FaultProxy
 from testbed.gitserver import commit
 from testbed.joblog import plain
 from testbed.jobs import JobSpec
 from testbed.pki import write_private
+from testbed.wait import wait_for
+from tests.support import ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,20 +100,20 @@ def project(gitlab_of_the_tenant: tuple[ci.Ci, Path], tmp_path: Path) -> Iterato
 
 
 def test_s3_that_never_answers_costs_seconds_once(project: Project) -> None:
-    began = time.monotonic()
     usual = project.build()
-    middle = time.monotonic()
     with FaultProxy(layout.HOST_ADDRESS, layout.S3_PORT, listen=layout.HOST_ADDRESS) as proxy:
         proxy.silent = True
         project.configure(endpoint=f'"http://{layout.HOST_ADDRESS}:{proxy.port}"')
         log = project.build()
         proxy.silent = False
-    added = (time.monotonic() - middle) - (middle - began)
     assert "built without the layer cache: S3 was too slow or did not answer" in log
     assert kaniko_log.hits(log) == 0
     assert "too slow" not in usual
-    # 15 s are the promise; both builds have other work of the machine around them.
-    assert added < 25
+    # What the cache registry itself counts, so that other work of the machine is none of it: the patience, and up to
+    # one look at the clock more. The rest of the promised 15 s is the wrapper's wait for the registry.
+    waited = re.search(r"([0-9.]+) s of waiting for S3", log)
+    assert waited
+    assert 9 < float(waited[1]) <= 11
 
 
 def test_s3_that_falls_silent_in_the_middle_of_a_build_costs_neither_hits_nor_the_build(project: Project) -> None:
@@ -162,6 +166,41 @@ def test_a_bucket_that_takes_no_more_is_still_read(project: Project) -> None:
         client.put_bucket_policy(Bucket=TENANT.cache_bucket, Policy=_json(policy))
     assert kaniko_log.hits(log) == CACHEABLE
     assert "nothing new was stored in the layer cache" in log
+
+
+def test_a_full_server_costs_nothing_but_what_would_have_been_stored(project: Project, tmp_path: Path) -> None:
+    with small_s3(tmp_path, kilobytes=500) as endpoint:
+        project.configure(endpoint=f'"{endpoint}"')
+        cold = project.build()
+        log = project.build()
+    # The first of the two layers of 300 kB fits.
+    for one, hits, effect in ((cold, 0, "built without"), (log, 1, "nothing new was stored in")):
+        assert kaniko_log.hits(one) == hits
+        (line,) = [line for line in one.splitlines() if "the layer cache: " in line]
+        assert f"{effect} the layer cache: the bucket takes no more" in line
+        assert "Error uploading layer to cache" not in one
+
+
+@contextmanager
+def small_s3(folder: Path, *, kilobytes: int) -> Iterator[str]:
+    """Run a second S3 server with the tenant's keys on a file system of this size; yields its URL."""
+    disk = folder / "disk"
+    disk.mkdir()
+    port = ports.free(layout.HOST_ADDRESS)
+    address = f"{layout.HOST_ADDRESS}:{port}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk], check=True)
+    (disk / TENANT.cache_bucket).mkdir()
+    keys = s3.credentials(TENANT.name)
+    command = [str(programs.S3.path), "--port", address, "--region", layout.S3_REGION, "posix", str(disk)]
+    environment = {"ROOT_ACCESS_KEY": keys.access_key, "ROOT_SECRET_KEY": keys.secret_key}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for("the small S3 server", lambda: ports.listens(layout.HOST_ADDRESS, port), 30)
+        yield f"http://{address}"
+    finally:
+        server.terminate()
+        server.wait(10)
+        subprocess.run(["umount", disk], check=True)
 
 
 def _json(policy: dict[str, list[object]], *more: object) -> str:
