@@ -66,8 +66,7 @@ def files(tenant: Tenant, use: Use | None, authorities: Authorities) -> dict[str
 
 
 def _base_images(settings: Registry) -> Iterator[str]:
-    mirrored = bool(settings.mirrors) and not settings.mirrors_only
-    yield f"--image-download-retry={_WITH_MIRRORS if mirrored else _DOWNLOAD_RETRIES}"
+    yield f"--image-download-retry={_WITH_MIRRORS if settings.mirrors else _DOWNLOAD_RETRIES}"
     for host, mirrors in settings.mirrors.items():
         # Kaniko knows Docker Hub by this name alone.
         known = "index.docker.io" if host == "docker.io" else host

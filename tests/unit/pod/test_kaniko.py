@@ -47,10 +47,11 @@ def test_base_images_come_from_the_mirrors_in_their_order() -> None:
     assert not any("fallback" in flag for flag in found)
 
 
-@pytest.mark.parametrize(("only", "retries"), [(False, 1), (True, 3)])
-def test_a_mirror_without_the_image_is_not_asked_for_long(*, only: bool, retries: int) -> None:
+@pytest.mark.parametrize("only", [False, True])
+def test_a_mirror_without_the_image_is_not_asked_for_long(*, only: bool) -> None:
+    assert "--image-download-retry=3" in lines("flags.default")
     found = lines("flags.default", registry={"mirrors": {"docker.io": ["m.example.com"]}, "mirrors_only": only})
-    assert f"--image-download-retry={retries}" in found
+    assert "--image-download-retry=1" in found
     assert ("--skip-default-registry-fallback=true" in found) == only
 
 
