@@ -127,7 +127,9 @@ class TestPlugin:
         assert plugin.token() == "Bearer token-2"
 
     @pytest.mark.parametrize(
-        ("expires", "calls"), [(stamp(3600), 1), (stamp(30), 2), (stamp(-10), 2), ("nonsense", 2), ("", 2)]
+        ("expires", "calls"),
+        [(stamp(3600), 1), (stamp(30), 2), (stamp(-10), 2), ("nonsense", 2), ("", 2)],
+        ids=["in-an-hour", "in-half-a-minute", "by-now", "nonsense", "never"],
     )
     def test_it_is_asked_again_shortly_before_its_answer_expires(
         self, plugin: Plugin, expires: str, calls: int

@@ -98,6 +98,7 @@ def token(days: float) -> str:
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [(token(90), "good"), (token(5), "warning"), (token(-1), "problem"), ("opaque", "warning"), ("a.!.b", "warning")],
+    ids=["in-months", "in-days", "by-now", "opaque", "broken"],
 )
 def test_a_token_that_ends_soon_is_told(tmp_path: Path, text: str, verdict: str) -> None:
     (tmp_path / "token").write_text(text)
