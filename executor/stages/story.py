@@ -72,8 +72,15 @@ def _detail(story: CacheStory, missed: str) -> str:
     if story.saved:
         parts.append(f"about {story.saved / 1000:.0f} s saved")
     if missed:
-        parts.append(f"first not found: {readable(missed, _LONGEST_INSTRUCTION)}")
+        parts.append(f"first not found: {readable(_whole_words(missed), _LONGEST_INSTRUCTION)}")
     return "layer cache: " + ", ".join(parts)
+
+
+def _whole_words(instruction: str) -> str:
+    """Return an instruction without the word in which it was cut: the runner cannot mask the half of a secret."""
+    if len(instruction.encode()) < _LONGEST_INSTRUCTION:
+        return instruction
+    return f"{instruction[: _LONGEST_INSTRUCTION - 2].rpartition(' ')[0]} …"
 
 
 def _warnings(story: CacheStory) -> Iterator[str]:

@@ -63,6 +63,12 @@ def test_layers_that_were_lost_damaged_or_too_large_are_told() -> None:
     assert "cache.spool" in lines[1]
 
 
+def test_an_instruction_is_cut_between_words_since_no_half_secret_can_be_masked() -> None:
+    instruction = "RUN curl --header 'PRIVATE-TOKEN: " + "s" * 60
+    assert tell(STORY, instruction[:80]).detail.endswith("first not found: RUN curl --header 'PRIVATE-TOKEN: …")
+    assert tell(STORY, "s" * 80).detail.endswith("first not found:  …")
+
+
 def test_what_the_pod_says_is_bounded_and_gives_a_terminal_no_orders() -> None:
     found = tell(replace(STORY, read=10**30, reason=10**9), "RUN \x1b[2J" + "x" * 500)
     assert found.figures["cache_read_bytes"] == 10**15
