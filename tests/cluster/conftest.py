@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from testbed.layout import Tenant
 
 PIPELINE_IMAGE = Image("gcr.io/kaniko-project/executor:v1.24.0-debug", entrypoint=("",))
+BUSY = "while sleep 0.5; do echo tick; done"
+"""A script that goes on until it is cancelled. Never a silent one: the runner hears of a cancel in the answer to new
+output, and after half a minute of silence."""
 CLEANUP_TIMEOUT = 60.0  # seconds; the driver does not wait until the node has let go of a pod
 
 

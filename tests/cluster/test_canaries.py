@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from testbed import api, ci, layout, s3
 from testbed.jobs import Credentials, JobSpec, Variable
 
+from .conftest import BUSY
+
 if TYPE_CHECKING:
     from .conftest import Author
 
@@ -35,7 +37,7 @@ def test_no_secret_of_a_job_is_written_down_anywhere(author: Author, gitlab: ci.
     spec = JobSpec(
         TENANT.name,
         # The script's text is the author's: it goes into the pod and into the job log, and nowhere else.
-        script=(f': {planted["script"]}; echo at" "work; while [ ! -e /builds/go ]; do sleep 0.2; done',),
+        script=(f': {planted["script"]}; echo at" "work; {BUSY}',),
         after_script=("true",),
         variables=(
             Variable("MASKED", planted["masked"], public=False, masked=True),

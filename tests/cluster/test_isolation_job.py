@@ -24,7 +24,7 @@ from testbed.process import run
 from testbed.wait import wait_for
 
 from . import fence
-from .conftest import PIPELINE_IMAGE
+from .conftest import BUSY, PIPELINE_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,7 +175,7 @@ def _victim(gitlab: ci.Ci, folder: Path) -> SubmittedJob:
     """A job of tenant-b that listens on a port of its pod."""
     (folder / "victim").mkdir()
     commit(gitlab.coordinator.repository("group/victim"), folder / "victim")
-    script = (f'echo now" "listening; while :; do timeout 600 nc -l -p {POD_PORT} -e true; done',)
+    script = (f'echo now" "listening; {BUSY} & while :; do timeout 600 nc -l -p {POD_PORT} -e true; done',)
     spec = JobSpec(OTHER.name, script=script, image=PIPELINE_IMAGE, variables=(Variable("SECRET", SECRET_OF_B),))
     job = gitlab.coordinator.submit(ci.in_project(spec, "group/victim"))
     job.wait_for("now listening")

@@ -14,6 +14,8 @@ from testbed.joblog import plain
 from testbed.jobs import JobSpec
 from testbed.wait import wait_for
 
+from .conftest import BUSY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -68,12 +70,11 @@ def is_refused_pod(entry: dict[str, Any]) -> bool:
 
 @pytest.mark.usefixtures("_room_for_two")
 def test_a_job_that_is_cancelled_while_it_waits_ends_and_never_gets_a_pod(author: Author) -> None:
-    busy = [author.starts("echo at work; sleep 300") for _ in range(2)]
+    busy = [author.starts("echo at work", BUSY) for _ in range(2)]
     for job in busy:
-        job.wait_for("at work; sleep")
+        job.wait_for("tick")
     waiting = author.starts("echo never")
-    waiting.wait_for("waiting for room")
-    waiting.abort()
+    waiting.cancel_when("waiting for room")
     assert waiting.wait().state == "canceled"
     for job in busy:
         job.abort()
@@ -84,9 +85,9 @@ def test_a_job_that_is_cancelled_while_it_waits_ends_and_never_gets_a_pod(author
 
 @pytest.mark.usefixtures("_room_for_two")
 def test_a_tenant_that_does_not_wait_is_told_which_quota_is_full(tmp_path: Path, author: Author) -> None:
-    busy = [author.starts("echo at work; sleep 300") for _ in range(2)]
+    busy = [author.starts("echo at work", BUSY) for _ in range(2)]
     for job in busy:
-        job.wait_for("at work; sleep")
+        job.wait_for("tick")
     settings = tmp_path / "settings"
     shutil.copytree(layout.DRIVER, settings, ignore=shutil.ignore_patterns("*.jsonl*"))
     file = settings / "tenants" / f"{TENANT.name}.toml"

@@ -13,10 +13,12 @@ from testbed import layout, tenants
 from testbed.wait import wait_for
 from tests.support.collector import Collector, attributes
 
+from .conftest import BUSY
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cluster.conftest import Author
+    from .conftest import Author
 
 TENANT = layout.TENANTS[0]
 MIB = 2**20
@@ -40,9 +42,7 @@ def row_of(ident: int) -> dict[str, Any]:
 
 def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author, tmp_path: Path) -> None:
     began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-    job = author.starts(
-        "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null", "echo begun", "while :; do sleep 0.2; done"
-    )
+    job = author.starts("dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null", "echo begun", BUSY)
     job.wait_for("begun")
     try:
         row: dict[str, Any] = {}

@@ -8,6 +8,8 @@ from testbed import ci
 from testbed.joblog import plain
 from testbed.jobs import JobSpec, Variable
 
+from .conftest import BUSY
+
 if TYPE_CHECKING:
     from .conftest import Author
 
@@ -28,7 +30,7 @@ def test_wishes_inside_the_gates_are_in_the_pod_and_closed_gates_are_told_once(a
         "HELPER_CPU_LIMIT": "64",
         "SERVICE_ACCOUNT_OVERWRITE": "default",
     }
-    described = job(author, 'echo run"ning"', "until [ -e /builds/go ]; do sleep 0.2; done", **wishes)
+    described = job(author, 'echo run"ning"', BUSY, **wishes)
     described = JobSpec(**vars(described) | {"variables": (Variable("CORES", "2500"), *described.variables)})
     submitted = author.submits(described)
     submitted.wait_for("running")
