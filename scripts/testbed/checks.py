@@ -105,7 +105,8 @@ def _on_the_bed(progress: Progress, expression: str, *, keep: bool, count: int) 
                 if not was_up:
                     bed.down(progress)
                 for further in range(1, count):
-                    _run(["scripts/bed", "down"], beds.environment(further))
+                    # Nobody looks at those between two runs; what a killed test left goes with their data.
+                    _run(["scripts/bed", "down", "--purge"], beds.environment(further))
 
 
 def _run(command: list[str], settings: Mapping[str, str] | None = None) -> None:
