@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from urllib.parse import quote, urlencode, urlsplit
 
-from executor.cluster import credentials, refusals
+from executor.cluster import address, credentials, refusals
 from executor.cluster.patience import TRIES, Patience
 from executor.cluster.refusals import Busy
 from executor.cluster.watch import PodWatch
@@ -121,6 +120,15 @@ class Api:
                 raise
             return None
 
+    def resize_pod(self, name: str, containers: list[dict[str, Any]]) -> dict[str, Any]:
+        """Give a running pod other resources; `containers` are its own, whole, but for these. Returns the pod.
+
+        Raises:
+            ClusterRefused: 404 where the cluster knows no resizing (before Kubernetes 1.33); quota, policy, a right.
+        """
+        path = f"{self._pods(name)}/resize"
+        return self._patience.tried(lambda: self._json("PATCH", path, body={"spec": {"containers": containers}}))
+
     def get_pod(self, name: str) -> dict[str, Any] | None:
         """Return the pod, or None when there is none."""
         return self._patience.tried(lambda: self._unless_absent("GET", self._pods(name)))
@@ -213,8 +221,9 @@ class Api:
     # ------------------------------------------------------------ one request
 
     def _path(self, kind: str, name: str = "", query: dict[str, Any] | None = None) -> str:
-        path = f"{urlsplit(self.connection.server).path}/api/v1/namespaces/{quote(self.namespace)}/{kind}"
-        return path + (f"/{quote(name)}" if name else "") + (f"?{urlencode(query)}" if query else "")
+        path = f"{address.path(self.connection.server)}/api/v1/namespaces/{address.quoted(self.namespace)}/{kind}"
+        behind = f"?{address.query(query.items())}" if query else ""
+        return path + (f"/{address.quoted(name)}" if name else "") + behind
 
     def _pods(self, name: str = "", query: dict[str, Any] | None = None) -> str:
         return self._path("pods", name, query)
@@ -258,7 +267,7 @@ class Api:
             self._forget()
             response = self._send_once(method, path, body, accept, read_seconds, renew=True)
         if response.status >= _BAD_REQUEST:
-            raise self._refusal(response, f"{method} {urlsplit(path).path}")
+            raise self._refusal(response, f"{method} {address.path(path)}")
         return response
 
     def _send_once(

@@ -10,7 +10,6 @@ import json
 import os
 import ssl
 import time
-from urllib.parse import unquote, urlsplit
 
 from executor.errors import CredentialsInvalid
 
@@ -90,6 +89,9 @@ def _is_token(text: str) -> bool:
 
 def proxy_login(proxy: str) -> tuple[str, str] | None:
     """Return user and password of a proxy's address; special characters stand in it percent-encoded."""
+    # Imported here: few have a proxy.
+    from urllib.parse import unquote, urlsplit
+
     parts = urlsplit(proxy)
     return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 

@@ -7,9 +7,9 @@ which lives on. Nothing here is retried; `script.py` owns that.
 from __future__ import annotations
 
 import json
-from urllib.parse import quote, urlencode, urlsplit
 
 from executor.cluster import credentials
+from executor.cluster.address import path, query, quoted
 from executor.cluster.websocket import Refused, WebSocket
 from executor.errors import ClusterRefused, ClusterUnreachable
 
@@ -48,18 +48,18 @@ class ExecStream:
             ClusterRefused: 404 no such pod, 403 a right is missing, 400 or 500 the container does not run.
             ClusterUnreachable: no connection.
         """
-        query = [("container", container), ("stdin", "true"), ("stdout", "true")]
-        query.append(("tty", "true") if terminal else ("stderr", "true"))
-        query += [("command", word) for word in command]
-        prefix = urlsplit(connection.server).path
-        path = f"{prefix}/api/v1/namespaces/{quote(connection.namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
+        wishes = [("container", container), ("stdin", "true"), ("stdout", "true")]
+        wishes.append(("tty", "true") if terminal else ("stderr", "true"))
+        wishes += [("command", word) for word in command]
+        namespace = f"{path(connection.server)}/api/v1/namespaces/{quoted(connection.namespace)}"
+        target = f"{namespace}/pods/{quoted(pod)}/exec?{query(wishes)}"
         try:
-            self._socket = _open(path, connection, context, seconds, renew=False)
+            self._socket = _open(target, connection, context, seconds, renew=False)
         except Refused as error:
             if error.status != _UNAUTHORIZED or not connection.exec_plugin:
                 raise _refused(error) from error
             try:
-                self._socket = _open(path, connection, context, seconds, renew=True)
+                self._socket = _open(target, connection, context, seconds, renew=True)
             except Refused as again:
                 raise _refused(again) from again
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import socket
 from binascii import b2a_base64
-from urllib.parse import urlsplit
 
-from executor.cluster import credentials
+from executor.cluster import address, credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,12 +36,12 @@ class Wire:
 
     def __init__(self, connection: Connection, context: ssl.SSLContext, *, seconds: float) -> None:
         """Connect; each step within `seconds`."""
-        target = urlsplit(connection.server)
-        self.host = target.netloc.rpartition("@")[2]
+        self.host = address.place(connection.server)
         self.buffer = bytearray()
         # Closes what it wraps when the handshake fails.
         self.socket = context.wrap_socket(
-            _dial(connection, seconds), server_hostname=connection.tls_server_name or target.hostname
+            _dial(connection, seconds),
+            server_hostname=connection.tls_server_name or address.host_and_port(connection.server)[0],
         )
 
     def fileno(self) -> int:
@@ -174,10 +173,12 @@ class Answer:
 
 def _dial(connection: Connection, seconds: float) -> socket.socket:
     """Connect to the server or, by way of its proxy, to what the proxy connects to."""
-    target = urlsplit(connection.server)
-    host, port = target.hostname or "", target.port or 443
+    host, port = address.host_and_port(connection.server)
     if not connection.proxy:
         return _connected(host, port, seconds)
+    # Imported here: few have a proxy.
+    from urllib.parse import urlsplit
+
     via = urlsplit(connection.proxy)
     opened = _connected(via.hostname or "", via.port or 3128, seconds)
     try:
