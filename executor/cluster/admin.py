@@ -132,6 +132,11 @@ class Admin:
             raise
         return any(one["name"] == _PLURALS[reference.kind] for one in known["resources"])
 
+    def resizes_pods(self) -> bool:
+        """Tell whether pods can be resized in place (Kubernetes 1.33 and later, unless it is switched off)."""
+        known = self._ask("GET", "/api/v1", "look for the kinds of", None)
+        return any(one["name"] == "pods/resize" for one in known["resources"])
+
     def get(self, reference: Reference) -> dict[str, Any] | None:
         """Return the object as it is, or None when there is none."""
         try:

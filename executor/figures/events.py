@@ -135,6 +135,14 @@ EVENTS = (
         fields=("instead_of", "waited_seconds", "cpu_request_millicores", "memory_request_bytes"),
     ),
     Event(
+        name="warm pod did not grow",
+        level="info",
+        stages=("prepare",),
+        what="The node of a pod that waited small (`capacity.warm_small`) had no room for a job; the pod was deleted, "
+        "and the job starts one of its own.",
+        fields=("leftover", "reason"),
+    ),
+    Event(
         name="warm pod with a restart deleted",
         level="warning",
         stages=("prepare",),

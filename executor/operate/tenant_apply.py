@@ -12,7 +12,7 @@ import click
 
 from executor.cluster.admin import Admin, Reference, host_of
 from executor.errors import ClusterRefused, SettingsInvalid
-from executor.operate.tenant_objects import rendered
+from executor.operate.tenant_objects import rendered, resizes
 from executor.pod import names
 from executor.pod.names import TENANT_LABEL
 from executor.pod.names import warm as warm_name
@@ -32,6 +32,10 @@ _STATES = ("created", "changed", "unchanged", _REMOVED, _LEFT_OUT)
 _NO_POLICY = (
     "this cluster has no ValidatingAdmissionPolicy (Kubernetes 1.30 and later have) and does not itself refuse pods "
     "that are made with the driver's token and go beyond the tenant's settings. Everything else holds."
+)
+_NO_RESIZE = (
+    "this cluster does not resize pods in place (Kubernetes 1.33 and later do), so warm pods wait with the requests of "
+    "a job, whatever capacity.warm_small says."
 )
 # Whoever owns these is not a tenant.
 _NOT_TENANTS = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -67,10 +71,11 @@ def apply_tenant(
     manifests = rendered(settings, loaded, with_runner=with_runner)
     admin = Admin(kubeconfig=rights[0], context=rights[1])
     check_namespace(admin, tenant)
-    for manifest in manifests:
-        if manifest["kind"] == "Namespace":
-            check_owner(admin, tenant, manifest["metadata"]["name"])
+    _check_owners(admin, tenant, manifests)
     notes = _check_network(admin, tenant)
+    if not resizes(admin, tenant):
+        manifests = rendered(settings, loaded, with_runner=with_runner, resizes=False)
+        notes.append(_NO_RESIZE)
     steps = [*plan(admin, manifests), *outdated(admin, tenant, manifests)]
     for note in [*notes, *_notes(steps)]:
         click.echo(f"Note: {note}", err=True)
@@ -177,6 +182,12 @@ def check_namespace(admin: Admin, tenant: Tenant) -> None:
             remedy="Choose another one: [cluster] namespace.",
         )
     check_owner(admin, tenant, name)
+
+
+def _check_owners(admin: Admin, tenant: Tenant, manifests: list[dict[str, Any]]) -> None:
+    for manifest in manifests:
+        if manifest["kind"] == "Namespace":
+            check_owner(admin, tenant, manifest["metadata"]["name"])
 
 
 def check_owner(admin: Admin, tenant: Tenant, name: str) -> None:

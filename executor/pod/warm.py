@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from executor.cache import use
 from executor.pod import names
 from executor.pod.manifest import PodRequest, render
+from executor.settings.units import Bytes, Cpu
 
 if TYPE_CHECKING:
     from executor.settings.files import Authorities
@@ -28,6 +29,8 @@ _OF_A_RUNNING_JOB = (
 )
 """A pod that waits may be moved to another node at any time."""
 _FINGERPRINT_DIGITS = 16
+_SMALL = {"cpu": "10m", "memory": "32Mi"}
+"""What a container that waits requests: four of them take 25 MB together."""
 
 
 def usual(tenant: Tenant, trusted: Authorities) -> dict[str, Any]:
@@ -97,6 +100,23 @@ def differences(wanted: dict[str, Any], waiting: dict[str, Any]) -> list[str]:
 
 def _containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {container["name"]: container for container in (*spec.get("initContainers", ()), *spec["containers"])}
+
+
+def shrunk(pod_template: dict[str, Any]) -> dict[str, Any]:
+    """Return the template with small requests, for pods that grow when they are claimed.
+
+    Its fingerprint stays: it names what the pods can do. So does a template whose class of service the cluster would
+    see changed by it, which no resize may do: one that requests all that it may use.
+    """
+    spec = copy.deepcopy(pod_template["spec"])
+    amounts = [one["resources"] for one in (*spec["initContainers"], *spec["containers"])]
+    if all(one["requests"][name] == one["limits"][name] for one in amounts for name in _SMALL):
+        return pod_template
+    for container in spec["containers"]:
+        requests = container["resources"]["requests"]
+        requests["cpu"] = min(requests["cpu"], _SMALL["cpu"], key=lambda text: Cpu.parse(text).cores)
+        requests["memory"] = min(requests["memory"], _SMALL["memory"], key=lambda text: Bytes.parse(text).count)
+    return pod_template | {"spec": spec}
 
 
 def replica_set(tenant: Tenant, pod_template: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,12 @@ class Capacity:
         "takes the requests of a job from the tenant's nodes and quota while it waits. 0: none.",
         0,
     )
+    warm_small: bool = setting(
+        "Let these pods wait with small requests, and grow to a job's when one claims them: waiting costs next to "
+        "nothing, a claim takes some tenths of a second more, and where the pod's node has no room then, the job "
+        "starts cold. Needs Kubernetes 1.33; in older clusters they wait with the requests of a job.",
+        default=False,
+    )
     when_full: Literal["wait", "fail"] = setting(
         "What a job does when the quota has no room: wait as long as timeouts.schedule allows, or fail at once.", "wait"
     )

@@ -1,8 +1,8 @@
 """Claim a warm pod for a job: one change of its labels, which exactly one of many jobs can make.
 
 The pod's version goes along with the change, so whoever comes second is refused and takes the next one. Without its
-label the ReplicaSet no longer counts the pod and starts another. Nothing is waited for: where no pod fits, the start is
-a cold one.
+label the ReplicaSet no longer counts the pod and starts another. No pod is waited for: where none fits, the start is a
+cold one. Only where pods wait small is the node asked whether the claimed one may grow.
 """
 
 from __future__ import annotations
@@ -67,10 +67,22 @@ def claim(
                 job = replace(job, pod=mine["metadata"]["name"])
                 rewrite(job)
         if mine is not None:
+            if because := _grow(api, job, mine):
+                journal.info("warm pod did not grow", leftover=job.pod, reason=because)
+                rewrite(replace(job, pod=chosen))
+                api.delete_pod(job.pod)
+                return None, because
             journal.bind(pod=job.pod)
             _tell_what_waiting_took(journal, pod, instead_of=chosen)
             return (job, mine), ""
     return None, "every pod that waits is starting, or was faster claimed by another job"
+
+
+def _grow(api: Api, job: Job, pod: dict[str, Any]) -> str:
+    with cancel.shielded():
+        # Imported here, with what adds quantities up: no other stage needs it.
+        from executor.stages.growing import grow
+    return grow(api, pod, job.manifest)
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

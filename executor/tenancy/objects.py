@@ -18,8 +18,14 @@ _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io/v1"
 
 
-def render(tenant: Tenant, *, trusted: Authorities | None = None) -> list[dict[str, Any]]:
-    """Return the objects; `trusted` are its authorities, for warm pods."""
+def render(tenant: Tenant, *, trusted: Authorities | None = None, resizes: bool = True) -> list[dict[str, Any]]:
+    """Return the objects.
+
+    Args:
+        tenant: whose they are.
+        trusted: its authorities, for warm pods.
+        resizes: the cluster can resize pods in place, so that warm pods may wait small.
+    """
     usual, largest = sample.usual(tenant), sample.largest(tenant)
     driver, cluster_wide = names.DRIVER_ACCOUNT, names.of_cluster(tenant.name)
     here = Maker(tenant, tenant.cluster.namespace)
@@ -29,7 +35,7 @@ def render(tenant: Tenant, *, trusted: Authorities | None = None) -> list[dict[s
         *_priority_class(tenant, everywhere),
         here.make("v1", "ServiceAccount", driver, automountServiceAccountToken=False),
         here.make("v1", "ServiceAccount", names.BUILD_ACCOUNT, automountServiceAccountToken=False),
-        here.make(f"{_RBAC}/v1", "Role", driver, rules=list(rights.RULES)),
+        here.make(f"{_RBAC}/v1", "Role", driver, rules=rights.rules(tenant)),
         here.make(
             f"{_RBAC}/v1",
             "RoleBinding",
@@ -46,7 +52,7 @@ def render(tenant: Tenant, *, trusted: Authorities | None = None) -> list[dict[s
             _ADMISSION, "ValidatingAdmissionPolicyBinding", cluster_wide, spec=admission.binding(tenant, cluster_wide)
         ),
         # Behind everything that its pods must keep to.
-        *_warm_pods(tenant, here, trusted or Authorities()),
+        *_warm_pods(tenant, here, trusted or Authorities(), small=resizes and tenant.capacity.warm_small),
     ]
 
 
@@ -65,12 +71,14 @@ class Maker:
         return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
 
 
-def _warm_pods(tenant: Tenant, here: Maker, trusted: Authorities) -> list[dict[str, Any]]:
+def _warm_pods(tenant: Tenant, here: Maker, trusted: Authorities, *, small: bool) -> list[dict[str, Any]]:
     if not tenant.capacity.warm_pods:
         return []
     template = warm.template(warm.usual(tenant, trusted))
-    name = names.warm(warm.fingerprint_of(template))
-    return [here.make("apps/v1", "ReplicaSet", name, spec=warm.replica_set(tenant, template))]
+    waiting = warm.shrunk(template) if small else template
+    # Those that wait otherwise are another set: apply replaces them at once.
+    name = names.warm(warm.fingerprint_of(template) + ("-small" if waiting != template else ""))
+    return [here.make("apps/v1", "ReplicaSet", name, spec=warm.replica_set(tenant, waiting))]
 
 
 def _pod_security() -> dict[str, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from executor.settings.model import Tenant
 
 RULES: tuple[dict[str, Any], ...] = (
     {
@@ -21,3 +24,11 @@ RULES: tuple[dict[str, Any], ...] = (
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
 )
 """Not among them: to read Secrets. Pods name them, and the kubelet reads them."""
+
+_RESIZE = {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]}
+"""Warm pods that wait small grow when a job claims them; the admission policy bounds it as it does every change."""
+
+
+def rules(tenant: Tenant) -> list[dict[str, Any]]:
+    """Return what the driver may do in this tenant's namespace."""
+    return [*RULES, *([_RESIZE] if tenant.capacity.warm_small else [])]

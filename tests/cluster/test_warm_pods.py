@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor.pod.names import ATTEMPT_LABEL, JOB_LABEL, TENANT_LABEL, WARM_LABEL, WAS_WARM_LABEL
-from testbed import api, ci, layout, tenants
+from executor.pod.names import (
+    ATTEMPT_LABEL,
+    BUILD,
+    JOB_LABEL,
+    KEPT_LABEL,
+    TENANT_LABEL,
+    WARM_LABEL,
+    WAS_WARM_LABEL,
+)
+from testbed import api, ci, cluster, layout, tenants
 from testbed.gitserver import commit
 from testbed.joblog import plain
 from testbed.jobs import Image, JobSpec
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from testbed.coordinator_job import SubmittedJob
@@ -140,6 +149,101 @@ def test_a_container_that_was_started_again_fails_the_job_with_its_cause(warm: W
     assert "warm pod" in log
     assert "\nat work" in log
     assert "The build container ended" in log
+
+
+@pytest.fixture
+def changed(settings: Path) -> Iterator[Callable[[str, str], None]]:
+    """Change the settings for one test, and bring the waiting pods up to them."""
+    file = settings / "tenants" / f"{TENANT.name}.toml"
+    before = file.read_text()
+
+    def change(old: str, new: str) -> None:
+        assert old in before
+        file.write_text(before.replace(old, new))
+        tenants.operate("apply", TENANT.name, "--yes", folder=settings)
+
+    yield change
+    file.write_text(before)
+    tenants.operate("apply", TENANT.name, "--yes", folder=settings)
+
+
+def of_build(pod: dict[str, Any]) -> dict[str, str]:
+    """What the build container requests."""
+    (build,) = [one for one in pod["spec"]["containers"] if one["name"] == BUILD]
+    requests: dict[str, str] = build["resources"]["requests"]
+    return requests
+
+
+class TestPodsThatWaitSmall:
+    @pytest.fixture(autouse=True)
+    def _small(self, warm: Warm, changed: Callable[[str, str], None]) -> None:  # noqa: ARG002 - its settings are changed
+        changed(f"warm_pods = {COUNT}", f"warm_pods = {COUNT}\nwarm_small = true")
+        wait_for("the small pods", lambda: [of_build(pod)["cpu"] for pod in ready().values()] == ["10m"] * COUNT, 120)
+
+    def test_they_grow_when_a_job_claims_them(self, warm: Warm) -> None:
+        job = warm.starts("echo at work", "sleep 3")
+        job.wait_for("at work")
+        (pod,) = ci.job_pods(TENANT, job.ident)
+        log = plain(job.wait().trace)
+        assert f"warm pod {TENANT.name}/{pod['metadata']['name']} is ready" in log
+        assert (of_build(pod)["cpu"], of_build(pod)["memory"]) == ("500m", "512Mi")
+
+    def test_a_job_starts_a_pod_of_its_own_where_the_node_has_no_room_for_it(self, warm: Warm) -> None:
+        (node,) = {pod["spec"]["nodeName"] for pod in ready().values()}
+        with filled(node):
+            job = warm.starts("echo at work")
+            job.wait_for("no warm pod for this job: its node has no room for it to grow (Deferred")
+        result = job.wait()
+        assert result.state == "success", plain(result.trace)
+        assert "starting pod" in plain(result.trace)
+
+
+@contextmanager
+def filled(node: str) -> Iterator[None]:
+    """Let somebody else's pod take most of a node's processors."""
+    found = api.get("Node", node)
+    assert found is not None
+    rest = int(float(found["status"]["allocatable"]["cpu"]) * 1000) - 400
+    resources = {"requests": {"cpu": f"{rest}m"}}
+    container = {"name": "big", "image": layout.TOOLS_IMAGE, "command": ["/bin/busybox", "sleep", "600"]}
+    spec = {
+        "nodeName": node,
+        "terminationGracePeriodSeconds": 0,
+        "containers": [container | {"imagePullPolicy": "IfNotPresent", "resources": resources}],
+    }
+    where = {"name": "big-neighbour", "namespace": "default"}
+    api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": where, "spec": spec})
+    try:
+        wait_for("the neighbour", lambda: phase(where["name"]) == "Running", 60)
+        yield
+    finally:
+        api.request("DELETE", api.path_of("Pod", where["name"], where["namespace"]))
+
+
+def phase(name: str) -> str:
+    return str((api.get("Pod", name, "default") or {"status": {}})["status"].get("phase"))
+
+
+def test_the_pod_of_a_failed_job_is_kept_as_any_other(warm: Warm, changed: Callable[[str, str], None]) -> None:
+    changed(f"warm_pods = {COUNT}", f'warm_pods = {COUNT}\n\n[debug]\nkeep_failed = "5m"\nkeep_failed_most = 1')
+    await_pods()
+    result = warm.starts("echo secret > /builds/left", "false").wait()
+    log = plain(result.trace)
+    assert result.state == "failed", log
+    assert "warm pod" in log
+    assert "after this job its pod is kept for 5m" in log
+    (kept,) = [pod for pod in api.items("Pod", TENANT.name) if KEPT_LABEL in pod["metadata"]["labels"]]
+    try:
+        assert kept["metadata"]["labels"][WAS_WARM_LABEL] == "true"
+        assert kept["metadata"]["name"] not in await_pods()
+        # Its first process is the same as ever: whoever enters finds what the job left.
+        look = ("/driver/tools/busybox", "cat", "/builds/left")
+        place = (f"--namespace={TENANT.name}", kept["metadata"]["name"], f"--container={BUILD}")
+        seen = cluster.kubectl("exec", *place, "--", *look)
+        assert seen == "secret\n"
+        assert all(one["restartCount"] == 0 for one in kept["status"]["containerStatuses"])
+    finally:
+        api.request("DELETE", api.path_of("Pod", kept["metadata"]["name"], TENANT.name))
 
 
 def test_after_a_change_of_settings_apply_replaces_the_waiting_pods(warm: Warm, settings: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from executor.cluster import credentials
 from executor.cluster.inquiry import ask
 from executor.operate.checkup.findings import good, problem, skipped, warning
-from executor.tenancy.rights import RULES
+from executor.tenancy.rights import rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def rights(tenant: Tenant, connection: Connection, foreign: tuple[str, ...]) -> 
     own = tenant.cluster.namespace
     needed = [
         (group, *_split(resource), verb)
-        for rule in RULES
+        for rule in rules(tenant)
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

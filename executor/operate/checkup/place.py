@@ -8,7 +8,7 @@ from executor.cluster.admin import Admin, Reference
 from executor.errors import ClusterRefused, CredentialsInvalid, SettingsInvalid
 from executor.operate.checkup.findings import good, problem, skipped, warning
 from executor.operate.tenant_apply import check_namespace, plan
-from executor.operate.tenant_objects import rendered
+from executor.operate.tenant_objects import rendered, resizes
 from executor.tenancy import room, sample
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def objects(admin: Admin, folder: str, settings: Settings) -> Iterator[Finding]:
     apply = f"kaniko-driver tenant apply {tenant.name}"
     try:
         check_namespace(admin, tenant)
-        steps = plan(admin, rendered(folder, settings, with_runner=False))
+        steps = plan(admin, rendered(folder, settings, with_runner=False, resizes=resizes(admin, tenant)))
     except ClusterRefused as refused:
         if refused.status != _FORBIDDEN:
             raise

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from executor.cluster.admin import Admin, Reference
 from executor.errors import ClusterRefused
-from executor.operate import tenant_delete
+from executor.operate import tenant_apply, tenant_delete
 from executor.operate.tenant import tenant
 from executor.operate.tenant_apply import api_server_of, plan
 from executor.tenancy import objects
@@ -134,6 +134,26 @@ def test_a_runner_inside_the_cluster_has_no_kubeconfig_to_write(tmp_path: Path) 
     done = call("kubeconfig", "tenant-a", settings=settings)
     assert done.exit_code == 1
     assert "because its runner is inside the cluster" in done.output
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_warm_pods_wait_small_only_where_the_cluster_resizes_pods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    class Cluster(OldCluster):
+        server = ClosedCluster.server
+
+        def resizes_pods(self) -> bool:
+            return known
+
+        def list(self, reference: Reference, *, labels: str = "") -> list[dict[str, Any]]:  # noqa: ARG002 - there is nothing
+            return []
+
+    monkeypatch.setattr(tenant_apply, "Admin", lambda **_: Cluster())
+    text = f"{tenants.MINIMAL}\n[capacity]\nwarm_pods = 1\nwarm_small = true\n"
+    done = call("apply", "tenant-a", "--diff", settings=write_settings(tmp_path / "settings", tenant=text))
+    assert ("does not resize pods in place" in done.output) == (not known)
+    assert ("-small" in done.output) == known
 
 
 class ForeignCluster(OldCluster):

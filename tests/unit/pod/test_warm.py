@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from executor.pod import names, warm
 from executor.pod.manifest import render
 from executor.pod.services import Services, Sidecar
 from executor.settings.files import Authorities
-from executor.tenancy import capacity, objects
+from executor.tenancy import capacity, objects, rights
 from executor.tenancy.sample import usual
 from tests.support.tenants import CACHE, POD_REQUEST, tenant
 
@@ -79,6 +80,36 @@ def test_the_tenants_objects_have_a_replica_set_only_when_it_wants_warm_pods() -
     labels = found["spec"]["template"]["metadata"]["labels"].items()
     assert found["spec"]["selector"]["matchLabels"].items() <= labels
     assert not [one for one in objects.render(tenant(cache=CACHE)) if one["kind"] == "ReplicaSet"]
+
+
+def test_pods_that_wait_small_can_do_the_same_and_keep_less_free() -> None:
+    settings = tenant(cache=CACHE, capacity={"warm_pods": 3, "warm_small": True}, pod={"labels": {"team": "a"}})
+    (found,) = [one for one in objects.render(settings) if one["kind"] == "ReplicaSet"]
+    waiting = found["spec"]["template"]
+    assert waiting["metadata"] == WAITING["metadata"]
+    assert found["metadata"]["name"].endswith(f"{warm.fingerprint_of(WAITING)}-small")
+    for small, full in zip(waiting["spec"]["containers"], WAITING["spec"]["containers"], strict=True):
+        requests = small["resources"].pop("requests")
+        assert (requests["cpu"], requests["memory"]) == ("10m", "32Mi")
+        # Disk cannot grow in place.
+        assert requests["ephemeral-storage"] == full["resources"]["requests"]["ephemeral-storage"]
+        assert small["resources"] == {"limits": full["resources"]["limits"]}
+    (old,) = [one for one in objects.render(settings, resizes=False) if one["kind"] == "ReplicaSet"]
+    assert old["spec"]["template"] == WAITING
+
+
+def test_a_pod_that_requests_all_that_it_may_use_waits_as_it_is() -> None:
+    template = copy.deepcopy(WAITING)
+    for one in (*template["spec"]["initContainers"], *template["spec"]["containers"]):
+        one["resources"]["requests"] = one["resources"]["limits"]
+    assert warm.shrunk(template) == template
+
+
+def test_only_who_wants_small_ones_may_resize_pods() -> None:
+    def resources(**capacity: Any) -> set[str]:
+        return {name for rule in rights.rules(tenant(capacity=capacity)) for name in rule["resources"]}
+
+    assert resources(warm_pods=1, warm_small=True) - resources(warm_pods=1) == {"pods/resize"}
 
 
 def test_the_quota_has_room_for_jobs_and_waiting_pods() -> None:

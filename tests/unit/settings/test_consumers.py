@@ -64,6 +64,7 @@ USED_BY = {
     "images.on_nodes": "tenancy/presence.py",
     "capacity.spare": "tenancy",
     "capacity.warm_pods": "tenancy",
+    "capacity.warm_small": "tenancy",
     "capacity.when_full": "stages/config.py",
     "overrides": "pod/overrides.py",
     "network": "settings/network.py",

@@ -61,6 +61,8 @@ class Namespace:
         elif exchange.method == "DELETE":
             self.deleted.append(name)
             exchange.json(200, {})
+        elif name == "resize":
+            exchange.refuse(403, "pods/resize is forbidden", "Forbidden")
         elif name in self.taken:
             exchange.refuse(409, "the object has been modified", "Conflict")
         else:
@@ -74,7 +76,10 @@ class Claimer:
     def __init__(self, connection: Connection) -> None:
         manifest = {
             "metadata": {"labels": {names.ATTEMPT_LABEL: "a"}, "annotations": {names.DEADLINE_ANNOTATION: "9"}},
-            "spec": {"activeDeadlineSeconds": 600},
+            "spec": {
+                "activeDeadlineSeconds": 600,
+                "containers": [{"name": "build", "resources": {"requests": {"cpu": "1000m", "memory": "2Gi"}}}],
+            },
         }
         self.job = make_job(connection, warm=FINGERPRINT, manifest=manifest)
         self.written: list[Job] = []
@@ -118,6 +123,19 @@ def test_what_the_pod_kept_free_while_it_waited_is_written_down(
     assert (line["event"], line["pod"], line["instead_of"]) == ("warm pod claimed", "one", chosen)
     assert (line["cpu_request_millicores"], line["memory_request_bytes"]) == (1100, (2048 + 128) * 2**20)
     assert 3600 <= line["waited_seconds"] < 7200
+
+
+def test_a_pod_that_may_not_grow_is_given_up_and_the_job_keeps_the_name_of_its_own(
+    server: ApiServer, claimer: Claimer
+) -> None:
+    small = waiting("small")
+    small["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "10m"
+    namespace = Namespace(server, small, waiting("large"))
+    namespace.taken = {"large"}
+    found, because = claimer.claim()
+    assert (found, "403 pods/resize is forbidden" in because) == ("", True)
+    assert namespace.deleted == ["small"]
+    assert [job.pod for job in claimer.written] == ["small", claimer.job.pod]
 
 
 def test_whoever_comes_second_takes_the_next_one(server: ApiServer, claimer: Claimer) -> None:
