@@ -99,13 +99,21 @@ def test_a_service_whose_image_does_not_exist_is_the_authors_to_mend(author: Aut
     assert log.count("The job pod did not start") == 1, log
 
 
-def test_one_that_does_not_listen_is_a_warning(author: Author) -> None:
+def test_one_that_ended_while_its_port_was_waited_for_fails_the_job_and_a_deaf_one_does_not(author: Author) -> None:
     deaf = service("sleep 600", HEALTHCHECK_TCP_PORT="5432")
-    job = author.submits(JobSpec(author.tenant.name, script=("echo done",), services=(deaf,)))
-    result = job.wait()
-    log = plain(result.trace)
-    assert result.state == "success", log
+    dead = service("sleep 3; echo no password given >&2; exit 3", HEALTHCHECK_TCP_PORT="5432")
+    # Side by side: both wait half a minute.
+    waits = author.submits(JobSpec(author.tenant.name, script=("echo done",), services=(deaf,)))
+    fails = author.submits(JobSpec(author.tenant.name, script=("echo never",), services=(dead,)))
+    log = plain(waits.wait().trace)
+    assert waits.wait().state == "success", log
     assert "does not listen on port 5432" in log
+
+    result = fails.wait()
+    log = plain(result.trace)
+    assert (result.state, result.failure_reason) == ("failed", "script_failure"), log
+    assert "ended before it listened on port 5432" in log
+    assert "no password given" in log
 
 
 def test_what_the_tenant_does_not_allow_is_refused_in_words(author: Author) -> None:
