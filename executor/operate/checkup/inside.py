@@ -62,7 +62,7 @@ def seen_inside(tenant: Tenant, connection: Connection, pod: str, plan: Plan) ->
     """Try from inside of a running job pod what its scripts will do, all at once; one finding for each."""
     build, helper = (Place(connection, pod=pod, container=name) for name in (names.BUILD, names.HELPER))
     tries = [
-        lambda: _kaniko(build),
+        lambda: judged_kaniko(_said(build, _VERSION), copy_layers=tenant.cache.copy_layers),
         lambda: _silence(build, plan),
         *(lambda name=name, url=url: _reach(helper, name, url) for name, url in _addresses(tenant, plan)),
         lambda: _kept_out(helper, "api-server-closed", connection.server, "the API server"),
@@ -123,16 +123,34 @@ def _said(place: Place, script: str, *, seconds: float = _ANSWER_SECONDS + 15) -
     return said.decode("utf-8", "replace").strip()
 
 
-def _kaniko(place: Place) -> Finding:
-    said = _said(place, "/kaniko/executor version 2>&1; echo code=$?")
+_VERSION = "/kaniko/executor version 2>&1; echo code=$?"
+_SOUND_KEYS = (1, 28)
+"""From this version on Kaniko's maintained fork has what the keys of layers of COPY need."""
+
+
+def judged_kaniko(said: str, *, copy_layers: bool) -> Finding:
+    """Judge what the executor said of its version.
+
+    Args:
+        said: its output, and how it ended.
+        copy_layers: whether the tenant keeps layers of COPY.
+    """
     if "code=0" not in said:
         return problem(
             "kaniko",
             f"images.kaniko has no /kaniko/executor that runs: {_last_line(said)}",
             "Name Kaniko's debug image there: the one with a shell.",
         )
-    version = re.search(r"version\s*:\s*(\S+)", said)
-    return good("kaniko", f"Kaniko {version[1] if version else 'of unknown version'} runs")
+    found = re.search(r"version\s*:\s*(\S+)", said)
+    version = found[1] if found else "of unknown version"
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if copy_layers and not (numbers and (int(numbers[1]), int(numbers[2])) >= _SOUND_KEYS):
+        return problem(
+            "kaniko",
+            f"cache.copy_layers is on, and the keys of Kaniko {version} leave variables and names of files out",
+            "Builds get layers of other content: remove the setting, or name Kaniko's maintained fork from 1.28 on.",
+        )
+    return good("kaniko", f"Kaniko {version} runs")
 
 
 def _silence(place: Place, plan: Plan) -> Finding:

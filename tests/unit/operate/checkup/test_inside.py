@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.operate.checkup.inside import judged, judged_closed, judged_story
+from executor.operate.checkup.inside import judged, judged_closed, judged_kaniko, judged_story
 
 ADDRESS = "https://gitlab.example.com:8443/x"
 ACCESS = f"fatal: unable to access '{ADDRESS}': "
@@ -78,3 +78,26 @@ def test_words_of_strangers_cannot_drive_a_terminal() -> None:
 def test_the_cache_registry_tells_whether_s3_answers(said: str, verdict: str, words: str) -> None:
     found = judged_story(said, "layers")
     assert (found.verdict, words in found.what) == (verdict, True)
+
+
+def kaniko_says(version: str) -> str:
+    return f"Kaniko version :  {version}\ncode=0"
+
+
+@pytest.mark.parametrize("version", ["v1.24.0", "v1.25.16", "unset", "v1.27.9-debug"])
+def test_layers_of_copy_are_a_problem_where_keys_leave_something_out(version: str) -> None:
+    found = judged_kaniko(kaniko_says(version), copy_layers=True)
+    assert found.verdict == "problem"
+    assert version in found.what
+    assert judged_kaniko(kaniko_says(version), copy_layers=False).verdict == "good"
+
+
+@pytest.mark.parametrize("version", ["v1.28.0", "v1.28.3-debug", "1.30.0", "v2.0.0"])
+def test_they_are_none_where_keys_are_sound(version: str) -> None:
+    assert judged_kaniko(kaniko_says(version), copy_layers=True).verdict == "good"
+
+
+def test_an_image_without_the_executor_is_told_with_its_own_words() -> None:
+    found = judged_kaniko("sh: /kaniko/executor: not found\ncode=127", copy_layers=False)
+    assert found.verdict == "problem"
+    assert "/kaniko/executor: not found" in found.what
