@@ -8,7 +8,7 @@ from testbed.bench.cache import Build, cache, document, in_words
 
 
 def builds(*seconds: float, requests: int = 0) -> list[Build]:
-    return [Build(one, {"cache_requests": requests}) for one in seconds]
+    return [Build(one, {"cache_requests": requests, "cpu_ms": round(one * 500)}) for one in seconds]
 
 
 KINDS = {
@@ -24,6 +24,7 @@ def test_medians_stand_under_their_names() -> None:
     assert (found["no_cache_seconds"], found["cold_seconds"], found["warm_seconds"]) == (11, 12, 3)
     assert found["local_cache_seconds"] == 2.5
     assert found["s3_requests"] == {"cold": 40, "warm": 9}
+    assert found["cpu_seconds"] == {"no_cache": 5.5, "cold": 6.0, "warm": 1.5}
 
 
 def test_people_read_ratios() -> None:
