@@ -6,15 +6,12 @@ import json
 import os
 import stat
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from executor.errors import ContractBroken
 from executor.job import VERSION, Connection, Job
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 JOB = Job(
     id=2**63 - 1,
@@ -100,3 +97,15 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ContractBroken) as broken:
         Job.read(str(tmp_path / "absent"))
     assert "absent: FileNotFoundError" in broken.value.why
+
+
+RELEASED = Path(__file__).parent / "data/job-file-2.json"
+"""A job file as the first version with this number wrote it. Never made anew: another form has another number."""
+
+
+def test_a_job_that_began_before_an_upgrade_is_read_by_today_s_stages(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(RELEASED.read_text())
+    job = Job.read(str(path))
+    assert job.version == VERSION
+    assert (job.id, job.tenant, job.connection.namespace, job.limits.memory) == (7, "tenant-a", "tenant-a", 4 * 2**30)
