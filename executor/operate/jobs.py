@@ -29,6 +29,22 @@ _SCRIPT = re.compile(r"script ([a-z0-9_-]{1,60})-[a-z0-9]{8} (?:build|helper) \S
 _FIGURE = re.compile(r"(memory|disk|builds) (\d{1,18})")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _NEAR = 0.9
+_WIDE = 160
+"""Columns of a terminal from which on figures are written out."""
+_COLUMNS = {
+    "job": 0,
+    "tenant": 64,
+    "project": 110,
+    "node": 130,
+    "age": 0,
+    "state": 0,
+    "memory": 50,
+    "disk": 74,
+    "/builds": 84,
+}
+"""Column -> how wide a terminal must be to have it."""
+_LEAST = {"age": 6, "state": 13}
+"""Column -> how many characters are never cut off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,10 +264,11 @@ def _show(rows: list[Row], troubles: list[str], output: str) -> None:
         return
     for trouble in troubles:
         click.echo(f"not asked: {trouble}", err=True)
-    if not rows:
+    if rows:
+        screen = console()
+        screen.print(table(rows, now=time.time(), width=screen.width))
+    elif not troubles:
         click.echo("No job runs.")
-        return
-    console().print(table(rows, now=time.time()))
 
 
 def _repeat(places: list[tuple[str, Connection]], troubles: list[str], interval: int) -> None:
@@ -266,7 +283,7 @@ def _repeat(places: list[tuple[str, Connection]], troubles: list[str], interval:
                 rows, more = look(places)
                 notes = [Text(f"not asked: {one}", style="red") for one in (*troubles, *more)]
                 head = Text(f"{len(rows)} jobs, {time.strftime('%H:%M:%S')}, every {interval} s; Ctrl-C ends", "dim")
-                live.update(Group(head, *notes, table(rows, now=time.time())), refresh=True)
+                live.update(Group(head, *notes, table(rows, now=time.time(), width=screen.width)), refresh=True)
                 time.sleep(interval)
         except KeyboardInterrupt:
             return
@@ -284,46 +301,59 @@ def _repeat_as_json(places: list[tuple[str, Connection]], troubles: list[str], i
         return
 
 
-def table(rows: list[Row], *, now: float) -> Table:
-    """Make the table for people; a part of a limit from 90 percent on is red."""
+def table(rows: list[Row], *, now: float, width: int) -> Table:
+    """Make the table for people; a part of a limit from 90 percent on is red.
+
+    What a terminal has no room for is left out, the least important first.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from executor.scrub import readable
 
+    names = [name for name, least in _COLUMNS.items() if width >= least]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("job", "tenant", "project", "node", "age", "state", "memory", "disk", "/builds"):
-        made.add_column(name, justify="right" if name in {"job", "age", "memory", "disk", "/builds"} else "left")
+    for name in names:
+        right = name in {"job", "age", "memory", "disk", "/builds"}
+        least = max((len(str(row.job)) for row in rows), default=0) if name == "job" else _LEAST.get(name)
+        made.add_column(name, justify="right" if right else "left", no_wrap=name != "state", min_width=least)
     for row in rows:
-        state = row.state if row.state in {"kept", "ending", "ended"} else f"{row.state} {row.detail}".strip()
-        if row.state == "running":
-            state = row.detail
-        elif row.state == "between":
-            state = f"after {row.detail}" if row.detail else "ready"
-        made.add_row(
-            str(row.job),
-            row.tenant,
-            Text(readable(row.project, 60)),
-            row.node or "-",
-            _age(now - row.began),
-            Text(state, style="yellow" if row.state == "starting" else ""),
-            _share(row.memory_bytes, row.memory_limit_bytes),
-            _share(row.disk_bytes, row.disk_limit_bytes),
-            _share(row.builds_bytes, row.builds_limit_bytes),
-        )
+        cells = {
+            "job": str(row.job),
+            "tenant": row.tenant,
+            "project": Text(readable(row.project, 60)),
+            "node": row.node or "-",
+            "age": _age(now - row.began),
+            "state": Text(_in_words(row), style="yellow" if row.state == "starting" else ""),
+            "memory": _share(row.memory_bytes, row.memory_limit_bytes, short=width < _WIDE),
+            "disk": _share(row.disk_bytes, row.disk_limit_bytes, short=width < _WIDE),
+            "/builds": _share(row.builds_bytes, row.builds_limit_bytes, short=width < _WIDE),
+        }
+        made.add_row(*(cells[name] for name in names))
     return made
 
 
-def _share(used: int | None, limit: int) -> Any:
+def _in_words(row: Row) -> str:
+    if row.state == "running":
+        return row.detail
+    if row.state == "between":
+        return f"after {row.detail}" if row.detail else "ready"
+    return row.state if row.state in {"kept", "ending", "ended"} else f"{row.state} {row.detail}".strip()
+
+
+def _share(used: int | None, limit: int, *, short: bool) -> Any:
     from rich.text import Text
 
     from executor.figures import words
 
     if used is None:
-        return Text(f"- of {words.size(limit)}" if limit else "-", style="dim")
+        return Text(f"- of {words.size(limit)}" if limit and not short else "-", style="dim")
     near = limit and used >= _NEAR * limit
-    shown = f"{words.size(used)} of {words.size(limit)}" if limit else words.size(used)
+    if not limit:
+        shown = words.size(used)
+    else:
+        shown = words.percent(used / limit) if short else f"{words.size(used)} of {words.size(limit)}"
     return Text(shown, style="red" if near else "")
 
 

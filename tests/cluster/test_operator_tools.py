@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from testbed import layout, tenants
 from testbed.wait import wait_for
 from tests.support.collector import Collector, attributes
+from tests.support.terminal import Terminal
 
 from .conftest import BUSY
 
@@ -86,6 +88,8 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
             assert watching.wait(30) == 0
             watching.communicate()
         assert all(job.ident in [one["job"] for one in look["jobs"]] for look in looks)
+        for columns in (120, 44):
+            assert_watched_on_a_terminal(job.ident, columns)
     finally:
         job.cancel()
     assert job.wait().state == "canceled"
@@ -107,6 +111,24 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
     figures = driver("metrics", "write", "-", *SETTINGS, "--state", str(tmp_path / "state.json"))
     assert f'kaniko_driver_job_failures_total{{category="cancelled",tenant="{TENANT.name}"}}' in figures
     assert_traced(began, job.ident, done.ident, state=tmp_path / "traces.json")
+
+
+def assert_watched_on_a_terminal(ident: int, columns: int) -> None:
+    """The table is there, is brought up to date, and Ctrl-C gives the terminal back as it was."""
+    with Terminal(str(tenants.COMMAND), "jobs", *SETTINGS, "--watch", "--interval", "1", columns=columns) as terminal:
+        terminal.until("two looks", lambda shown: len(set(re.findall(r"jobs, (\d\d:\d\d:\d\d)", shown))) > 1)
+        terminal.type("\x03")
+        assert terminal.end() == 0
+        # Out of the second screen, the cursor visible again, keys echoed as before.
+        left = terminal.shown.rpartition("Ctrl-C ends")[2]
+        assert "\x1b[?1049l" in left
+        assert "\x1b[?25h" in left
+        assert terminal.modes_now == list(terminal.modes)
+        # A new look begins at the top of the screen and not on a new line.
+        text = terminal.shown.replace("\x1b[H", "\n").replace("\r", "\n")
+        lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).split("\n")
+        assert max(len(line.removesuffix("^C")) for line in lines) <= columns
+        assert [line for line in lines if re.match(rf" *{ident} .*(?:step|build)_script", line)], terminal.shown
 
 
 def assert_traced(since: str, cancelled: int, succeeded: int, *, state: Path) -> None:

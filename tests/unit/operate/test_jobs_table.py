@@ -1,0 +1,54 @@
+"""The table of `jobs` on terminals of any width: never broken, and what matters most stays."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from executor.operate.jobs import Row, table
+
+GIB = 2**30
+ROWS = [
+    Row(
+        job=1234567,
+        tenant="team-blue",
+        pod="p",
+        project="group/subgroup/application",
+        node="node-17.example.internal",
+        began=0,
+        state="running",
+        detail="build_script",
+        memory_bytes=4 * GIB - 1,
+        memory_limit_bytes=4 * GIB,
+        disk_bytes=3 * GIB,
+        disk_limit_bytes=20 * GIB,
+        builds_bytes=GIB // 2,
+        builds_limit_bytes=10 * GIB,
+    ),
+    Row(job=8, tenant="a", pod="p", project="g/p", node="", began=50, state="starting", detail="no room on any node"),
+]
+
+
+def shown(width: int) -> list[str]:
+    """Return the lines that a person sees."""
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(table(ROWS, now=100, width=width))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined] # it is the StringIO
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("width", [40, 49, 50, 63, 64, 73, 74, 83, 84, 109, 110, 129, 130, 159, 160, 200])
+def test_each_job_has_one_line_with_number_age_and_script(width: int) -> None:
+    lines = shown(width)
+    assert max(map(len, lines)) <= width
+    (running,) = [line for line in lines if line.startswith("1234567 ")]
+    assert "1m40s" in running
+    assert "build_script" in running
+
+
+def test_a_wide_terminal_has_figures_and_a_usual_one_parts_of_limits() -> None:
+    assert "3 GiB of 20 GiB" in "\n".join(shown(200))
+    assert "15 %" in "\n".join(shown(80))
+    assert "team-blue" in "\n".join(shown(80))
