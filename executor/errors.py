@@ -43,6 +43,10 @@ class SettingsInvalid(DriverError):
     category = Category.SETTINGS
 
 
+class NoSuchTenant(SettingsInvalid):
+    """No settings file has this tenant's name."""
+
+
 class JobRefused(DriverError):
     """The job asks for something that its tenant does not allow."""
 

@@ -216,7 +216,8 @@ class Admin:
         except (HTTPError, OSError, ValueError) as error:
             raise ClusterUnreachable(
                 f"The API server gave no usable answer ({self._client.configuration.host}).",
-                why=f"could not {what}: {type(error).__name__}: {error}",
+                # urllib3 wraps what happened into how often it was tried.
+                why=f"could not {what}: {getattr(error, 'reason', None) or error}",
                 remedy="Check that this machine reaches it: kubectl get --raw /version",
             ) from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option
-from executor.operate.shown import failures_in_words
+from executor.operate.shown import complete_tenant, failures_in_words
 from executor.settings.load import load, tenant_names
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("tenant", required=False, default="")
+@click.argument("tenant", required=False, default="", shell_complete=complete_tenant)
 @click.option("--apply", "applied", is_flag=True, help="Write the rules; without it they are only shown.")
 @access_options
 @output_option

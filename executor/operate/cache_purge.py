@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option, progress
-from executor.operate.shown import failures_in_words
+from executor.operate.shown import agreed, complete_tenant, failures_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("tenant")
+@click.argument("tenant", shell_complete=complete_tenant)
 @click.option("--generation", "number", type=int, default=None, help="Only this one, as `cache usage` numbers them.")
 @click.option("--expired", is_flag=True, help="Only generations that no build reads any more.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -54,7 +54,7 @@ def purge(
         what, wanted = _wanted(asked, number, expired=expired)
         place = f"s3://{bucket.name}/{base}/"
         if not yes:
-            click.confirm(f"Delete {what} of the layer cache of {tenant} below {place}?", abort=True, err=True)
+            agreed(f"Delete {what} of the layer cache of {tenant} below {place}?")
         deleted = 0
         with progress(f"{tenant}: deleted") as advance:
             for part in (f"/{contents.ENTRIES}/", ""):

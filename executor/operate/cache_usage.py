@@ -10,7 +10,7 @@ import click
 
 from executor.errors import DriverError
 from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option, progress, ticking
-from executor.operate.shown import failures_in_words
+from executor.operate.shown import complete_tenant, failures_in_words
 from executor.settings.load import load, tenant_names
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _RECENT = 30 * _DAY
 
 
 @click.command()
-@click.argument("tenant", required=False, default="")
+@click.argument("tenant", required=False, default="", shell_complete=complete_tenant)
 @access_options
 @output_option
 def usage(*, tenant: str, settings: str, output: str, **access: Any) -> None:

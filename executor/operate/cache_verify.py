@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option, progress, ticking
-from executor.operate.shown import failures_in_words
+from executor.operate.shown import complete_tenant, failures_in_words
 
 if TYPE_CHECKING:
     from executor.cache.verify import Broken
@@ -18,7 +18,7 @@ _SHOWN_AT_MOST = 20
 
 
 @click.command()
-@click.argument("tenant")
+@click.argument("tenant", shell_complete=complete_tenant)
 @access_options
 @output_option
 def verify(*, tenant: str, settings: str, output: str, **access: Any) -> None:

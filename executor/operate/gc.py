@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import DriverError
-from executor.operate.shown import complete_tenant, failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, failures_in_words, for_operator, settings_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +124,7 @@ class _Text:
         self._count = 0
 
     def failed(self, tenant: str, error: DriverError) -> None:
-        click.echo(f"{tenant}: not swept: {error}", err=True)
+        click.echo(f"{tenant}: not swept: {for_operator(error)}", err=True)
         self._count = 0
 
     def end(self) -> None:
@@ -157,7 +157,7 @@ class _Json(_Text):
         self._done.append(tenant)
 
     def failed(self, tenant: str, error: DriverError) -> None:
-        self._failures[tenant] = str(error)
+        self._failures[tenant] = for_operator(error)
 
     def end(self) -> None:
         rest = {"swept": self._done, "failed": self._failures}

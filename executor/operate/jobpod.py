@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from executor.errors import DriverError, SettingsInvalid
+from executor.operate.shown import complete_tenant, for_operator
 from executor.pod import names
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PATIENCE = 20.0
+_PATIENCE = 5.0
 _LISTED_AT_MOST = 100
 _PROJECT_ANNOTATION = "project.runner.gitlab.com/path"
 _PROJECT = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]*")
@@ -62,7 +63,12 @@ def options(command: Command) -> Command:
         click.option(
             "--kubeconfig", type=click.Path(), default="", help="Reach the cluster with this, without any settings."
         ),
-        click.option("--tenant", default="", help="Whose job it is. Without it: all tenants are looked through."),
+        click.option(
+            "--tenant",
+            default="",
+            shell_complete=complete_tenant,
+            help="Whose job it is. Without it: all tenants are looked through.",
+        ),
         click.option(
             "--settings",
             type=click.Path(),
@@ -87,7 +93,7 @@ def found(search: Search) -> Iterator[JobPod]:
         try:
             yield _find(search, folder)
         except DriverError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(for_operator(error)) from error
 
 
 def _find(search: Search, folder: str) -> JobPod:

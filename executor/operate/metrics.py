@@ -127,7 +127,11 @@ def _registry(log: str, state: str) -> CollectorRegistry:
     class Log(Collector):
         def collect(self) -> Iterator[Family]:
             with lock:
-                return iter(_up_to_date(log, state, _families))
+                try:
+                    return iter(_up_to_date(log, state, _families))
+                except SettingsInvalid as error:
+                    print(error.what, file=sys.stderr)  # noqa: T201 - a server's own log
+                    raise
 
         def describe(self) -> Iterator[Family]:
             return iter(_up_to_date(log, state, lambda _: ()))
@@ -146,10 +150,9 @@ def _up_to_date(log: str, state: str, families: Callable[[Watch], Any]) -> list[
             watch.update(log, now=time.time())
             return list(families(watch))
     except OSError as error:
-        message = f"{error.filename} cannot be used: {error.strerror}"
-        print(message, file=sys.stderr)  # noqa: T201 - a server's own log
         raise SettingsInvalid(
-            message, remedy="Run this as a user who may read the log and write the state, or name others."
+            f"{error.filename} cannot be used: {error.strerror}",
+            remedy="Run this as a user who may read the log and write the state, or name others by --log and --state.",
         ) from error
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.operate.shown import failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, failures_in_words, settings_option
 
 if TYPE_CHECKING:
     from executor.job import Job
@@ -42,7 +42,12 @@ _EXAMPLE: dict[str, Any] = {
 @click.command()
 @click.argument("job", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @settings_option
-@click.option("--tenant", default="", help="Whose runner takes the job. Without it: by the job's root namespace.")
+@click.option(
+    "--tenant",
+    default="",
+    shell_complete=complete_tenant,
+    help="Whose runner takes the job. Without it: by the job's root namespace.",
+)
 @click.option(
     "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="yaml to read, json else."
 )

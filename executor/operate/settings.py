@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import SettingsInvalid
+from executor.operate.shown import complete_tenant, for_operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def settings() -> None:
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
 )
-@click.argument("tenant")
+@click.argument("tenant", shell_complete=complete_tenant)
 def show(folder: str, tenant: str, output: str, *, why: bool) -> None:
     """Print every setting of TENANT as a job would get it, before the job's own wishes.
 
@@ -49,7 +50,7 @@ def show(folder: str, tenant: str, output: str, *, why: bool) -> None:
         load(folder, tenant)
         layers = Layers(folder, tenant)
     except SettingsInvalid as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(for_operator(error)) from error
     values = list(_values(layers))
     if output == "json":
         click.echo(json.dumps([value.as_json() for value in values], indent=2))
@@ -65,6 +66,8 @@ def schema(file: str) -> None:
     """Print the JSON Schema of driver.toml or of a tenant's file.
 
     Editors complete and check with it; the first line of a file names it: #:schema ./driver.schema.json
+
+    Example: kaniko-driver settings schema driver > driver.schema.json
     """
     from executor.settings.schema import driver_schema, tenant_schema
 
@@ -74,7 +77,10 @@ def schema(file: str) -> None:
 
 @settings.command()
 def reference() -> None:
-    """Print the reference of all settings as Markdown."""
+    """Print the reference of all settings as Markdown.
+
+    Example: kaniko-driver settings reference | less
+    """
     from executor.settings.reference import reference as page
 
     click.echo(page(), nl=False)

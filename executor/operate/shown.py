@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from executor.errors import DriverError
+from executor.errors import ClusterUnreachable, DriverError, NoSuchTenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ def complete_tenant(context: click.Context, _: click.Parameter, begun: str) -> l
     from executor.settings.load import tenant_names
 
     try:
-        names = tenant_names(str(context.params.get("settings") or DEFAULT_SETTINGS))
+        names = tenant_names(str(context.params.get("settings") or context.params.get("folder") or DEFAULT_SETTINGS))
     except DriverError:
         return []
     return [name for name in names if name.startswith(begun)]
@@ -57,10 +58,44 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=_WIDE)
 
 
+def agreed(question: str) -> None:
+    """Ask, and go on only after a yes.
+
+    Raises:
+        click.Abort: the person said no.
+        click.ClickException: nobody is there to be asked, and none of what is piped in is a yes.
+    """
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort as no:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise click.ClickException("nothing was done, because nobody said yes; --yes does not ask") from no
+
+
 @contextmanager
 def failures_in_words() -> Iterator[None]:
     """Turn what the driver can fail with into a message without a traceback."""
     try:
         yield
     except DriverError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(for_operator(error)) from error
+
+
+_NEXT = {
+    ClusterUnreachable: "Check the address in the kubeconfig, the network, certificates, and proxies in between: "
+    "kubectl get --raw /version",
+    NoSuchTenant: "`kaniko-driver tenant list` shows them; `--settings` names the folder.",
+}
+"""What to do next where the error's own advice is for the author of a job, or for whoever wrote config.toml."""
+
+
+def for_operator(error: DriverError) -> str:
+    """Return an error's words for whoever typed a command."""
+    return "\n".join(part for part in (error.what, error.why, advice(error)) if part)
+
+
+def advice(error: DriverError) -> str:
+    """Return what an operator may do about an error."""
+    return _NEXT.get(type(error), error.remedy)

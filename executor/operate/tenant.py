@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import click
 
-from executor.operate.shown import context_option, failures_in_words, kubeconfig_option, settings_option
+from executor.operate.shown import (
+    complete_tenant,
+    context_option,
+    failures_in_words,
+    kubeconfig_option,
+    settings_option,
+)
 
 _FORMAT = click.option(
     "--output",
@@ -43,7 +49,10 @@ def tenant() -> None:
 @settings_option
 @_FORMAT
 def list_(settings: str, output: str) -> None:
-    """List the tenants that have a settings file, with namespace, nodes and jobs at once."""
+    """List the tenants that have a settings file, with namespace, nodes and jobs at once.
+
+    Example: kaniko-driver tenant list --output json | jq -r '.[].name'
+    """
     from executor.operate.tenant_files import show_list
 
     with failures_in_words():
@@ -94,7 +103,7 @@ def init(
 
 
 @tenant.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_tenant)
 @settings_option
 @_RUNNER
 @click.option(
@@ -119,7 +128,7 @@ def render(name: str, *, settings: str, runner: bool, output: str) -> None:
 
 
 @tenant.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_tenant)
 @settings_option
 @kubeconfig_option
 @context_option
@@ -157,7 +166,7 @@ def apply(
 
 
 @tenant.command("kubeconfig")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_tenant)
 @settings_option
 @kubeconfig_option
 @context_option
@@ -197,7 +206,7 @@ def kubeconfig_(
 
 
 @tenant.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_tenant)
 @settings_option
 @click.option("--command", default="", help="Path of kaniko-driver on the runner's host. Without it the one that runs.")
 def register(name: str, *, settings: str, command: str) -> None:
@@ -216,7 +225,7 @@ def register(name: str, *, settings: str, command: str) -> None:
 
 
 @tenant.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_tenant)
 @settings_option
 @kubeconfig_option
 @context_option

@@ -12,6 +12,7 @@ import click
 
 from executor.cluster.admin import Admin, Reference, host_of
 from executor.errors import ClusterRefused, SettingsInvalid
+from executor.operate.shown import agreed
 from executor.operate.tenant_objects import rendered, resizes
 from executor.pod import names
 from executor.pod.names import TENANT_LABEL
@@ -86,7 +87,7 @@ def apply_tenant(
         _report(steps, output)
         sys.exit(_WOULD_CHANGE if diff and wanted else 0)
     if not yes:
-        click.confirm(f"Apply these {len(wanted)} changes to {admin.server.url}?", abort=True, err=True)
+        agreed(f"Apply these {len(wanted)} changes to {admin.server.url}?")
     for step in wanted:
         if step.state == _REMOVED:
             admin.delete(step.reference)

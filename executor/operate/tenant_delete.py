@@ -9,6 +9,7 @@ import click
 
 from executor.cluster.admin import Admin, Reference
 from executor.errors import ClusterUnreachable
+from executor.operate.shown import agreed
 from executor.operate.tenant_apply import check_namespace
 from executor.pod import names
 from executor.settings.load import load
@@ -49,7 +50,7 @@ def delete_tenant(name: str, *, settings: str, rights: tuple[str, str], yes: boo
     layers = f"the layer cache in bucket {tenant.cache.bucket}" if tenant.cache.bucket else "data in S3"
     click.echo(f"Not touched: {layers}, images in registries, the settings file, the runner in GitLab.")
     if not yes:
-        click.confirm(f"Delete {name} from {admin.server.url}?", abort=True, err=True)
+        agreed(f"Delete {name} from {admin.server.url}?")
     _delete(admin, there, [home for home in homes if home in there])
     _say_what_stays(tenant, settings)
 

@@ -167,7 +167,7 @@ def _send_all(sender: Sender, log: str, state: str, since: float) -> tuple[int, 
     except OSError as error:
         raise SettingsInvalid(
             f"{error.filename} cannot be used: {error.strerror}",
-            remedy="Run this as a user who may read the log and write the state, or name others.",
+            remedy="Run this as a user who may read the log and write the state, or name others by --log and --state.",
         ) from error
 
 

@@ -14,7 +14,7 @@ from executor.cache import use
 from executor.cluster import kubeconfig
 from executor.errors import DriverError, SettingsInvalid
 from executor.operate import apart
-from executor.operate.shown import settings_option
+from executor.operate.shown import for_operator, settings_option
 from executor.pod.manifest import PodRequest, render
 from executor.settings.survey import Survey, survey
 
@@ -40,7 +40,7 @@ def validate(settings: str, output: str) -> None:
     try:
         found = survey(settings)
     except SettingsInvalid as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(for_operator(error)) from error
     if not found.names:
         raise click.ClickException(f"there is no tenant in {settings}/tenants")
     apart.compare(found, _servers(found))

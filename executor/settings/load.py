@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 
-from executor.errors import SettingsInvalid
+from executor.errors import NoSuchTenant, SettingsInvalid
 from executor.settings import checks
 from executor.settings.model import Driver, Log, Tenant
 from executor.settings.reader import Flat, Path, Problem, TomlFile, build, dotted
@@ -106,13 +106,13 @@ def require_tenant(folder: str, tenant: str) -> None:
     """Check that a tenant has a file.
 
     Raises:
-        SettingsInvalid: it has none; those that have are named.
+        NoSuchTenant: it has none; those that have are named.
     """
     names = tenant_names(folder)
     if tenant in names:
         return
     near = difflib.get_close_matches(tenant, names, n=1)
-    raise SettingsInvalid(
+    raise NoSuchTenant(
         f"There is no tenant {tenant!r} on this runner.",
         why=f"Looked for {tenant}.toml in {folder}/tenants; "
         + (f"there are: {', '.join(names)}." if names else "there are no tenants at all."),

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from executor.operate.commands import cli
+from executor.operate.shown import complete_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,3 +37,26 @@ def test_says_what_it_does_and_keeps_the_lines_of_examples(words: str) -> None:
 def test_every_option_is_explained(words: str) -> None:
     options = [one for one in ALL[words].command.params if isinstance(one, click.Option)]
     assert [one.name for one in options if not one.help] == []
+
+
+LEAVES = {
+    words: context
+    for words, context in ALL.items()
+    if not isinstance(context.command, click.Group) and words.split()[1] not in {"config", "prepare", "run", "cleanup"}
+}
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_teaches_by_an_example_that_can_be_typed(words: str) -> None:
+    above = words.rpartition(" ")[0]
+    texts = [LEAVES[words].command.help or "", *([ALL[above].command.help or ""] if " " in above else [])]
+    assert any(words in text for text in texts), f"{words}: an example in its help, or in its group's"
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_names_of_tenants_are_completed_wherever_one_is_asked_for(words: str) -> None:
+    if words == "kaniko-driver tenant init":
+        return
+    for one in LEAVES[words].command.params:
+        if one.name in {"tenant", "tenants"} or (one.name == "name" and " tenant " in words):
+            assert one._custom_shell_complete is complete_tenant, one.name
