@@ -9,13 +9,14 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from executor.errors import DriverError
 from executor.operate.shown import (
+    DEFAULT_SETTINGS,
     complete_tenant,
     context_option,
     failures_in_words,
@@ -67,7 +68,7 @@ _MARKS = {"good": ("+", "green"), "warning": ("!", "yellow"), "problem": ("x", "
     show_default=True,
     help="Seconds until the trial pod must be ready; more where nodes are made on demand.",
 )
-@click.option("--fix", is_flag=True, help="Print commands that mend what was found, and nothing else. None is run.")
+@click.option("--fix", is_flag=True, help="Print a shell script that mends what was found, and run nothing.")
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
 )
@@ -103,6 +104,7 @@ def doctor(
     Exit codes: 0 ready (there may be warnings), 1 a problem that keeps jobs from running or tenants from being apart,
     2 wrong usage.
     """
+    from executor.operate.checkup import remedies
     from executor.operate.checkup.findings import run
     from executor.operate.checkup.inside import Plan
     from executor.settings.survey import survey
@@ -125,9 +127,13 @@ def doctor(
             checks = _of_host(settings, found, runner_program, runner_config)
             for name in names:
                 checks += _of_tenant(name, settings, found, (admin, kubeconfig, context), plan, folder)
-            findings = _shown(run(checks), live=output == "text" and not fix)
+            given = {"--settings": "" if settings == DEFAULT_SETTINGS else settings}
+            given |= {"--kubeconfig": kubeconfig, "--context": context}
+            whole = click.get_current_context().find_root().command
+            findings = _shown(_completed(run(checks), given, whole), live=output == "text" and not fix)
     if fix:
-        _print_commands(findings)
+        for line in remedies.script(findings):
+            click.echo(line)
     elif output == "json":
         click.echo(json.dumps(_report(names, findings), indent=2, ensure_ascii=False))
     else:
@@ -149,7 +155,7 @@ def _of_host(folder: str, found: Survey, program: str, config: str) -> list[Chec
     tenants = found.tenants
     return [
         Check(name="runner-version", tenant="", make=lambda: host.runner_version(program, tenants.values())),
-        Check(name="runner-config", tenant="", make=lambda: host.runner_config(config, tenants)),
+        Check(name="runner-config", tenant="", make=lambda: host.runner_config(config, tenants, folder)),
         Check(name="operator-log", tenant="", make=lambda: host.operator_log(log_file(folder))),
     ]
 
@@ -178,7 +184,8 @@ def _of_tenant(
         check("login", lambda: access.login(tenant, connection))
         check("rights", lambda: access.rights(tenant, connection, (*foreign, "kube-system")))
     else:
-        check("cluster", lambda: [of_error("cluster", connection)])
+        renew = f"kaniko-driver tenant kubeconfig {name}"
+        check("cluster", lambda: [replace(of_error("cluster", connection), commands=(renew,))])
     admin, kubeconfig, context = rights
     others = [other for other in found.tenants.values() if other.name != name]
     if admin is not None:
@@ -236,6 +243,14 @@ def _connection(tenant: Tenant, temporary: str) -> Connection | DriverError:
         return error
 
 
+def _completed(findings: Iterable[Finding], given: dict[str, str], whole: click.Command) -> Iterator[Finding]:
+    """Make the commands of findings such that they mend this place and no other."""
+    from executor.operate.checkup.remedies import completed
+
+    for one in findings:
+        yield replace(one, commands=tuple(completed(command, given, whole) for command in one.commands))
+
+
 def _shown(findings: Iterable[Finding], *, live: bool) -> list[Finding]:
     """Return all findings; show each as soon as it is there."""
     kept: list[Finding] = []
@@ -277,16 +292,3 @@ def _report(names: list[str], findings: list[Finding]) -> dict[str, Any]:
         "counts": {verdict: counts[verdict] for verdict in _MARKS},
         "findings": [asdict(one) for one in findings],
     }
-
-
-def _print_commands(findings: list[Finding]) -> None:
-    """Print each command once, below what it mends."""
-    seen: set[str] = set()
-    for one in findings:
-        wanted = [command for command in one.commands if command not in seen]
-        seen.update(wanted)
-        if one.verdict in {"warning", "problem"} and wanted:
-            where = f"{one.tenant}: " if one.tenant else ""
-            click.echo(f"# {where}{one.what}".replace("\n", " "))
-            for command in wanted:
-                click.echo(command)

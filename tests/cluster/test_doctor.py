@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -86,17 +87,20 @@ def test_what_is_wrong_is_found_with_what_to_do(settings: Path) -> None:
     assert code == 1
     (nodes,) = found["nodes"]
     assert (nodes["verdict"], nodes["what"]) == ("problem", "no node has the tenant's labels: tenant=nobody")
-    assert nodes["commands"] == ["kubectl label node NODE tenant=nobody"]
+    assert nodes["commands"] == [f"kubectl label node NODE tenant=nobody --kubeconfig {layout.ADMIN_KUBECONFIG}"]
     (objects,) = found["objects"]
     assert objects["verdict"] == "warning"
-    assert f"kaniko-driver tenant apply {TENANT.name}" in objects["commands"]
+    rights = f"--settings {settings} --kubeconfig {layout.ADMIN_KUBECONFIG}"
+    assert f"kaniko-driver tenant apply {TENANT.name} {rights}" in objects["commands"]
     # The cluster's own fence refuses pods that are not as the tenant was applied.
     (trial,) = found["trial-pod"]
     assert trial["verdict"] == "problem"
     assert "ValidatingAdmissionPolicy" in trial["what"]
 
 
-def test_a_missing_right_is_found_as_the_identity_that_lacks_it(settings: Path) -> None:
+def test_a_missing_right_is_found_as_the_identity_that_lacks_it_and_mended_by_what_is_printed(
+    settings: Path, tmp_path: Path
+) -> None:
     role = api.get("Role", "kaniko-driver", TENANT.name)
     assert role is not None
     path = api.path_of("Role", "kaniko-driver", TENANT.name)
@@ -104,14 +108,27 @@ def test_a_missing_right_is_found_as_the_identity_that_lacks_it(settings: Path) 
     try:
         api.request("PUT", path, role | {"rules": less})
         code, found = doctor(settings)
+        assert code == 1
+        (rights,) = found["rights"]
+        assert rights["what"] == (
+            f"the driver lacks: get pods/exec in {TENANT.name}, create pods/exec in {TENANT.name}"
+        )
+        assert {one["verdict"] for one in found["exec"]} == {"problem"}
+
+        script = tmp_path / "fix.sh"
+        command = [str(tenants.COMMAND), "doctor", TENANT.name, "--settings", str(settings), "--no-pod", "--fix"]
+        command += ["--kubeconfig", str(layout.ADMIN_KUBECONFIG)]
+        script.write_text(subprocess.run(command, capture_output=True, text=True, check=False, timeout=240).stdout)
+        environment = {**os.environ, "PATH": f"{tenants.COMMAND.parent}:{os.environ['PATH']}"}
+        mended = subprocess.run(
+            ["sh", "-eu", str(script)], input="y\n", env=environment, capture_output=True, text=True, check=False
+        )
+        assert mended.returncode == 0, f"{script.read_text()}\n{mended.stderr}"
+        assert [one["verdict"] for one in doctor(settings, "--no-pod")[1]["rights"]] == ["good"]
     finally:
         current = api.get("Role", "kaniko-driver", TENANT.name)
         assert current is not None
         api.request("PUT", path, current | {"rules": role["rules"]})
-    assert code == 1
-    (rights,) = found["rights"]
-    assert rights["what"] == (f"the driver lacks: get pods/exec in {TENANT.name}, create pods/exec in {TENANT.name}")
-    assert {one["verdict"] for one in found["exec"]} == {"problem"}
 
 
 def test_keys_that_open_another_tenants_cache_are_found(settings: Path) -> None:

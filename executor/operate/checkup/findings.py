@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from executor.errors import DriverError
+from executor.operate.shown import advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,7 +64,7 @@ def problem(check: str, what: str, remedy: str, *commands: str) -> Finding:
 def of_error(check: str, error: DriverError) -> Finding:
     """Make a finding of an error that a check ended with."""
     what = f"{error.what} {error.why}".strip()
-    return problem(check, what, error.remedy or "The message says what to look at.")
+    return problem(check, what, advice(error) or "The message says what to look at.")
 
 
 def run(checks: list[Check]) -> Iterator[Finding]:

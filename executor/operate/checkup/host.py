@@ -10,6 +10,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from executor.operate.checkup.findings import good, problem, skipped, warning
+from executor.operate.shown import DEFAULT_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -64,8 +65,14 @@ def runner_version(program: str, tenants: Iterable[Tenant]) -> Iterator[Finding]
             )
 
 
-def runner_config(path: str, tenants: Mapping[str, Tenant]) -> Iterator[Finding]:
-    """Does config.toml call the driver for each tenant, with limits and time-outs that fit?"""
+def runner_config(path: str, tenants: Mapping[str, Tenant], folder: str) -> Iterator[Finding]:
+    """Does config.toml call the driver for each tenant, with limits and time-outs that fit?
+
+    Args:
+        path: of config.toml.
+        tenants: those with usable settings.
+        folder: of these settings.
+    """
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)
@@ -95,6 +102,7 @@ def runner_config(path: str, tenants: Mapping[str, Tenant]) -> Iterator[Finding]
             served |= {one.name for one in tenants.values() if one.gitlab.root_namespaces}
         else:
             yield problem("runner-config", f"section {name!r} does not tell whose runner it is", _RENEW)
+        yield from _settings(_after(arguments, "--settings") or DEFAULT_SETTINGS, folder, name)
         yield from _stages(section, name)
         if tenant in tenants:
             yield from _limits(section, name, tenants[tenant])
@@ -114,6 +122,21 @@ def _after(words: list[str], option: str) -> str:
         if word.startswith(f"{option}="):
             return word.partition("=")[2]
     return ""
+
+
+def _settings(read: str, checked: str, name: str) -> Iterator[Finding]:
+    if not os.path.exists(os.path.join(read, "driver.toml")):
+        yield problem(
+            "runner-config",
+            f"section {name!r} reads its settings from {read}, where no driver.toml is",
+            "Correct --settings in its config_args.",
+        )
+    elif not os.path.samefile(read, checked):
+        yield warning(
+            "runner-config",
+            f"section {name!r} reads its settings from {read}; what was checked is {checked}",
+            "Check those, by --settings, or correct --settings in its config_args.",
+        )
 
 
 def _stages(section: Mapping[str, Any], name: str) -> Iterator[Finding]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from executor.settings.model import Tenant
 
 _FORBIDDEN = 403
+_NAMED = 10
+"""Of the cluster's nodes, so many are named."""
 _NEEDS = "Name a kubeconfig of a cluster administrator by --kubeconfig or KUBECONFIG, and its --context."
 _BUILD_IMAGES = ("kaniko", "helper", "tools", "cache_registry")
 
@@ -61,13 +63,14 @@ def nodes(admin: Admin, tenant: Tenant) -> Iterator[Finding]:
     own = room.nodes_of(tenant, found, pods, job, jobs_namespace=tenant.cluster.namespace)
     labels = " and ".join(f"{key}={'|'.join(values)}" for key, values in tenant.nodes.labels.items())
     if not own:
-        first = next(iter(tenant.nodes.labels.items()))
+        wanted = " ".join(f"{key}={values[0]}" for key, values in tenant.nodes.labels.items())
+        there = ", ".join(sorted(node["metadata"]["name"] for node in found)[:_NAMED]) or "none"
         yield problem(
             "nodes",
             f"no node has the tenant's labels: {labels}",
-            "Label its nodes, or correct [nodes] labels. With a cluster autoscaler that makes them on demand this may "
-            "be as it should be.",
-            f"kubectl label node NODE {first[0]}={first[1][0]}",
+            f"Label its nodes (there are: {there}), or correct [nodes] labels. With a cluster autoscaler that makes "
+            "them on demand this may be as it should be.",
+            f"kubectl label node NODE {wanted}",
         )
         return
     fits = sum(node.fits for node in own)

@@ -22,7 +22,7 @@ SECTION = """
   limit = 20
   [runners.custom]
     config_exec = "DRIVER"
-    config_args = ["config", "--tenant", "NAME"]
+    config_args = ["config", "--tenant", "NAME", "--settings", "FOLDER"]
     prepare_exec = "DRIVER"
     prepare_args = ["prepare"]
     run_exec = "DRIVER"
@@ -37,9 +37,12 @@ TENANTS: dict[str, Tenant] = {"tenant-a": tenant()}
 def looked_at(folder: Path, text: str, tenants: dict[str, Tenant] = TENANTS) -> dict[str, list[str]]:
     """Return verdict -> what was said, of a config.toml; what cannot be known from it is left out."""
     path = folder / "config.toml"
-    path.write_text(text)
+    (folder / "other").mkdir(exist_ok=True)
+    for place in (folder, folder / "other"):
+        (place / "driver.toml").touch()
+    path.write_text(text.replace("FOLDER", str(folder)))
     found: dict[str, list[str]] = {}
-    for one in host.runner_config(str(path), tenants):
+    for one in host.runner_config(str(path), tenants, str(folder)):
         if one.check != "gitlab-side":
             found.setdefault(one.verdict, []).append(f"{one.check}: {one.what}")
             assert one.verdict == "good" or one.remedy
@@ -55,6 +58,8 @@ def test_what_the_driver_itself_tells_to_write_is_good(tmp_path: Path) -> None:
     [
         ('"custom"', '"shell"', "problem", "no section of"),
         ('"--tenant", "tenant-a"', '"--tenant", "tenant-x"', "problem", "has no usable settings file"),
+        ('"--settings", "FOLDER"', '"--settings", "/no/such"', "problem", "where no driver.toml is"),
+        ('"--settings", "FOLDER"', '"--settings", "FOLDER/other"', "warning", "what was checked is"),
         (', "--tenant", "tenant-a"', "", "problem", "does not tell whose runner it is"),
         ("cleanup_exec", "cleanup_exec_", "problem", "pods would stay until their deadline"),
         (f'run_exec = "{DRIVER}"', 'run_exec = "/no/such"', "problem", "run_exec is /no/such"),
@@ -93,7 +98,7 @@ def test_a_shared_runner_serves_all_who_claim_a_root_namespace(tmp_path: Path) -
 
 
 def test_a_file_that_cannot_be_read_is_skipped_with_what_to_do(tmp_path: Path) -> None:
-    (found,) = host.runner_config(str(tmp_path / "none"), TENANTS)
+    (found,) = host.runner_config(str(tmp_path / "none"), TENANTS, str(tmp_path))
     assert (found.verdict, "--runner-config" in found.remedy) == ("skipped", True)
     assert "skipped" in looked_at(tmp_path, "this is [no toml")
 
