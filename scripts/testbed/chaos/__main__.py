@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -19,6 +20,11 @@ from testbed.chaos.judge import Row
 from testbed.chaos.play import order, play
 from testbed.errors import BedError
 from testbed.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbed.chaos.story import Story
 
 FOLDER = layout.STATE / "chaos"
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -53,6 +59,7 @@ It ends with exit code 1 when one row is not as it has to be. The bed is left as
 @click.option("--short", is_flag=True, help="A dozen faults, once each: what CI runs, in less than five minutes.")
 @click.option("--only", default="", help="Only faults whose name has this in it.")
 @click.option("--json", "json_file", type=FILE, help="Write all rows to this file, as they come.")
+@click.option("--resume", is_flag=True, help="Go on where the run that wrote the --json file was interrupted.")
 @click.option("--show", type=FILE, help="Break nothing: show what an earlier run wrote with --json.")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def main(  # noqa: PLR0913 - each option is an argument
@@ -62,25 +69,37 @@ def main(  # noqa: PLR0913 - each option is an argument
     short: bool,
     only: str,
     json_file: Path | None,
+    resume: bool,
     show: Path | None,
     markdown: bool,
 ) -> None:
     """Break things, and show what became of it."""
+    if resume and not json_file:
+        raise click.UsageError("--resume needs --json FILE, the file of the run to go on with.")
     if show:
-        rows = [Row(**one) for one in json.loads(show.read_text())]
+        rows = read(show)
     else:
-        rows = on_the_bed(seed, minutes * 60, json_file, short=short, only=only)
+        done = read(json_file) if resume and json_file else []
+        told = order(seed, short=short, only=only, done=done)
+        rows = on_the_bed(told, done, seed=seed, seconds=minutes * 60, json_file=json_file)
     Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(table(rows, markdown=markdown))
     if not all(row.good for row in rows):
         sys.exit(1)
 
 
-def on_the_bed(seed: int, seconds: float, json_file: Path | None, *, short: bool, only: str) -> list[Row]:
-    """Bring the bed up, break it for a while, and leave it as it was found."""
+def read(file: Path) -> list[Row]:
+    """Read what a run wrote."""
+    return [Row(**one) for one in json.loads(file.read_text())]
+
+
+def on_the_bed(
+    told: Iterator[Story], done: list[Row], *, seed: int, seconds: float, json_file: Path | None
+) -> list[Row]:
+    """Bring the bed up, break it for a while, and leave it as it was found; `done` are rows of earlier."""
     progress = Progress()
     was_up = network.exists()
     bed.up(progress)
-    rows: list[Row] = []
+    rows = list(done)
 
     def tell(row: Row) -> None:
         rows.append(row)
@@ -94,7 +113,7 @@ def on_the_bed(seed: int, seconds: float, json_file: Path | None, *, short: bool
         release(FOLDER)
         remove(FOLDER)
         with prepared(FOLDER, seed, progress) as ground:
-            play(ground, order(seed, short=short, only=only), seconds, tell)
+            play(ground, told, seconds, tell)
     finally:
         if not was_up:
             bed.down(progress)

@@ -24,7 +24,7 @@ from testbed.runner import Runner, S3Login, custom, toml
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from testbed.coordinator_job import SubmittedJob
     from testbed.progress import Progress
@@ -206,7 +206,19 @@ def _disk(path: Path, options: str) -> Iterator[None]:
         run(("umount", "--lazy", path))
 
 
-def wait_until_well() -> None:
-    """Wait until the cluster takes jobs again: API server, nodes, and the tenant's quota."""
+def wait_until_well(mend: Callable[[], object]) -> None:
+    """Wait until the cluster takes jobs again: API server and nodes.
+
+    `mend` starts the node's container runtime again. One that was started while the whole machine had no inotify
+    instance left runs without the part that the kubelet needs, and does not get well by itself.
+    """
     wait_for("the API server", api.ready, 90)
-    wait_for("both nodes Ready", lambda: len(cluster.ready_nodes()) == len(layout.NODES), 180)
+    try:
+        _wait_for_nodes()
+    except BedError:
+        mend()
+        _wait_for_nodes()
+
+
+def _wait_for_nodes() -> None:
+    wait_for("both nodes Ready", lambda: len(cluster.ready_nodes()) == len(layout.NODES), 120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from executor.pod.names import DEADLINE_ANNOTATION
 from testbed import api, ci
 from testbed.chaos import ground as grounds
 from testbed.chaos import judge
-from testbed.chaos.faults import Missed
+from testbed.chaos.faults import Missed, containerd_restart
 from testbed.chaos.judge import Row
 from testbed.chaos.stories import stories
 from testbed.chaos.story import AFTER_LINES, counting
@@ -23,7 +24,7 @@ from testbed.process import run
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from testbed.chaos.ground import Ground
     from testbed.chaos.story import Story
@@ -45,13 +46,21 @@ class Told:
     row: Row
 
 
-def order(seed: int, *, short: bool, only: str = "") -> Iterator[Story]:
-    """Give the stories in an order that follows from the seed; the long form again and again."""
+def order(seed: int, *, short: bool, only: str = "", done: Iterable[Row] = ()) -> Iterator[Story]:
+    """Give the stories in an order that follows from the seed; the long form again and again.
+
+    `done` are rows of a run with this seed that ended early: what they are about is left out, once for each.
+    """
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    counted = Counter((row.fault, row.stage) for row in done)
     while True:
         told = [story for story in stories() if (story.short or not short) and only in story.fault]
         chance.shuffle(told)
-        yield from told
+        for story in told:
+            if counted[story.fault, story.stage]:
+                counted[story.fault, story.stage] -= 1
+            else:
+                yield story
         if short or only:
             return
 
@@ -89,7 +98,7 @@ def tell_story(ground: Ground, story: Story) -> Told:
         _wait(story, jobs)
     finally:
         undo()
-    grounds.wait_until_well()
+    grounds.wait_until_well(containerd_restart)
     rows = [_judge(ground, story, job, injected=injected) for job in jobs]
     row = Row(
         fault=story.fault,

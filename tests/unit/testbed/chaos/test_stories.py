@@ -43,6 +43,15 @@ def test_a_seed_decides_the_order() -> None:
     assert names(3, 20) != names(4, 20)
 
 
+def test_a_run_goes_on_behind_what_was_counted_before_it_ended() -> None:
+    whole = list(islice(order(3, short=False), 2 * len(ALL)))
+    good = {"injected": True, "outcome_right": True, "log_exact": True, "explained": True, "leftovers": 0}
+    done = [Row(fault=one.fault, stage=one.stage, **good) for one in whole[:40]]  # type: ignore[arg-type]
+    # What is counted last was told before: the first of them is told again.
+    rest = list(islice(order(3, short=False, done=done[1:]), len(whole) - 39))
+    assert [one.fault for one in rest] == [one.fault for one in (whole[0], *whole[40:])]
+
+
 def test_the_short_form_is_short_and_of_every_kind() -> None:
     short = names(1, 1000, short=True)
     assert 8 <= len(short) <= 14
