@@ -37,6 +37,10 @@ class Journal:
         """Something needs the operator's attention."""
         self._write("warning", event, fields)
 
+    def tried_again(self, failure: BaseException) -> None:
+        """A request to the API server failed and is made again."""
+        self.warning("API request tried again", reason=str(failure))
+
     def error(self, event: str, *, exception: BaseException | None = None, **fields: Any) -> None:
         """A stage failed; the traceback belongs here and never in the job log."""
         if exception is not None:

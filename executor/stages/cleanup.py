@@ -47,7 +47,7 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mar
         began = time.monotonic()
         api = Api(
             job.connection,
-            on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
+            on_retry=journal.tried_again,
             patience=patience or job.connection_timeout,
         )
         with api:
@@ -65,13 +65,13 @@ def cleanup(job: Job, journal: Journal, *, intent: str, keep_mark: str, lost_mar
     except Cancelled:
         # The host goes down, and nobody will call again.
         if not os.path.exists(keep_mark):
-            _try_once_more(job)
+            _try_once_more(job, journal)
         raise
     return 0
 
 
-def _try_once_more(job: Job) -> None:
-    with suppress(DriverError), Api(job.connection, patience=_LAST_PATIENCE) as api:
+def _try_once_more(job: Job, journal: Journal) -> None:
+    with suppress(DriverError), Api(job.connection, on_retry=journal.tried_again, patience=_LAST_PATIENCE) as api:
         api.delete_pod(job.pod)
 
 

@@ -61,7 +61,7 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str, rewrite: Ca
     started, runner = time.monotonic(), cancel.Runner()
     api = Api(
         job.connection,
-        on_retry=lambda error: journal.warning("API request tried again", reason=str(error)),
+        on_retry=journal.tried_again,
         patience=job.connection_timeout,
     )
     with api:
@@ -200,7 +200,8 @@ def _deleted_on_failure(job: Job, journal: Journal) -> Iterator[None]:
         grace = 0 if getattr(failure, "category", "") == Category.NODE_LOST else None
         patience = _BRIEF_PATIENCE if isinstance(failure, ClusterUnreachable) else _DELETE_PATIENCE
         try:
-            with Api(job.connection, patience=min(patience, job.connection_timeout)) as api:
+            patience = min(patience, job.connection_timeout)
+            with Api(job.connection, on_retry=journal.tried_again, patience=patience) as api:
                 api.delete_pod(job.pod, grace_seconds=grace)
         except DriverError as error:
             # `cleanup` follows, and tries again.

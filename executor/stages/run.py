@@ -236,6 +236,6 @@ def _leave_nothing(job: Job, journal: Journal) -> None:
     """The runner is gone, and nobody will call `cleanup`; the script ends with its pod."""
     from executor.cluster.api import Api
 
-    with Api(job.connection, patience=job.connection_timeout) as api:
+    with Api(job.connection, on_retry=journal.tried_again, patience=job.connection_timeout) as api:
         api.delete_pod(job.pod)
     journal.warning("the runner is gone; its job's pod was deleted", category=Category.RUNNER_GONE)

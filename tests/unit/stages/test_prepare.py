@@ -385,6 +385,23 @@ def test_a_cancel_deletes_what_was_created(prepare: Stage, cluster: Cluster, mon
     assert cluster.deleted
 
 
+def test_a_delete_that_is_tried_again_stands_in_the_operator_log(prepare: Stage, cluster: Cluster) -> None:
+    refusals = iter([True])
+
+    def answer(exchange: Exchange) -> None:
+        if exchange.method == "DELETE" and next(refusals, False):
+            exchange.refuse(503, "apiserver is shutting down")
+        else:
+            cluster.answer(exchange)
+
+    cluster.server.answers = [answer]
+    cluster.states = [pod_state({}, reason="Evicted", message="DiskPressure")]
+    with pytest.raises(PodNotStarted):
+        prepare.run()
+    assert cluster.deleted
+    assert prepare.events[-1] == "API request tried again"
+
+
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{POD}-pull", "namespace": "tenant-a"}}
 
 
