@@ -25,6 +25,7 @@ class Category:
     KANIKO_REGISTRY_UNREACHABLE = "kaniko_registry_unreachable"
     KANIKO_TLS = "kaniko_tls"
     KANIKO_RATE_LIMITED = "kaniko_rate_limited"
+    KANIKO_DOWNLOAD_FAILED = "kaniko_download_failed"
     KANIKO_NO_SUCH_FILE = "kaniko_no_such_file"
     KANIKO_DOCKERFILE = "kaniko_dockerfile"
     KANIKO_FLAGS = "kaniko_flags"

@@ -95,15 +95,16 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
         _BASE,
         ("manifest_unknown", "manifest unknown", "name_unknown", "404 not found"),
         Category.KANIKO_BASE_IMAGE_NOT_FOUND,
-        "The image of a FROM instruction does not exist: correct its name or tag in the Dockerfile.",
+        "The image that FROM or COPY --from names does not exist: correct its name or tag in the Dockerfile.",
     ),
     (
         _BASE,
         _REFUSED,
         Category.KANIKO_BASE_IMAGE_DENIED,
         (
-            "The registry refuses the image of a FROM instruction, or has none of this name. For a private one the job "
-            "must log in to its registry (DOCKER_AUTH_CONFIG, /kaniko/.docker/config.json)."
+            "The registry refuses the image that FROM or COPY --from names, or has none of this name. For a private "
+            "one the job must log in to its registry (DOCKER_AUTH_CONFIG, /kaniko/.docker/config.json); a stage must "
+            "have its name (AS) above."
         ),
     ),
     (
@@ -158,13 +159,46 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
         ),
     ),
     (
+        ("downloading remote source file",),
+        (),
+        Category.KANIKO_DOWNLOAD_FAILED,
+        (
+            "ADD could not fetch its address. Is it right, and does it need no login? If so, "
+            f"{OPERATOR} must allow the way to it ([network])."
+        ),
+    ),
+    (
+        ("could not parse reference",),
+        (),
+        Category.KANIKO_DOCKERFILE,
+        (
+            "A FROM instruction names no image that could exist. Where it is an ARG: that needs a default above FROM, "
+            "or a --build-arg that is not empty."
+        ),
+    ),
+    (
+        ("getting tag for destination", "is not a valid target build stage"),
+        (),
+        Category.KANIKO_FLAGS,
+        (
+            "--destination must be an image's name, in lower case and without spaces (is a variable in it empty?), and "
+            "--target a stage of the Dockerfile."
+        ),
+    ),
+    (
         ("parsing dockerfile", "dockerfile parse error"),
         (),
         Category.KANIKO_DOCKERFILE,
         "The Dockerfile has a mistake; the line above names where.",
     ),
     (
-        ("unknown flag:", "unknown shorthand flag", "you must provide --destination", "cache flags invalid"),
+        (
+            "unknown flag:",
+            "unknown shorthand flag",
+            'invalid argument "',
+            "you must provide --destination",
+            "cache flags invalid",
+        ),
         (),
         Category.KANIKO_FLAGS,
         (
