@@ -223,7 +223,7 @@ def of_ended_service(pod: dict[str, Any], image: str, port: str) -> Diagnosis | 
     By the image of the pod's specification: the status may have another name of it.
     """
     ended = {status.get("name"): status for status in failed_services(pod)}
-    for container in pod["spec"].get("initContainers") or ():
+    for container in (pod.get("spec") or {}).get("initContainers") or ():
         if container.get("image") == image and (status := ended.get(container.get("name"))):
             return Diagnosis(
                 category=Category.SERVICE_FAILED,
