@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from executor import __version__
 from executor.pod.names import DEADLINE_ANNOTATION
@@ -125,8 +124,7 @@ def test_the_cron_job_of_config_gc_sweeps_what_nobody_deleted(in_cluster: Runner
     text = (Path(__file__).parents[2] / "config/gc/cronjob.yaml").read_text().replace("IMAGE", image)
     here = f"--namespace={in_cluster.namespace}"
     try:
-        for one in yaml.safe_load_all(text):
-            api.apply(one)
+        cluster.kubectl("apply", "--filename=-", stdin=text)
         # Now and not at the next tenth minute.
         cluster.kubectl("create", "job", "sweep", "--from=cronjob/kaniko-driver-gc", here)
         done = "--for=jsonpath={.status.succeeded}=1"
