@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 TRIES = 12
 """More than a minute's patience has room for, since pauses grow to 15 s: a server that refuses connections is quick."""
 _LONGEST_SECONDS = 60
-_DENIALS = 3
-"""So often a missing right or a wrong token may pass: for a moment after its start the API server knows neither."""
+_DENIALS = {Category.RIGHT_MISSING: 3, Category.CREDENTIALS: 5}
+"""So often they may pass: for a moment after its start the API server knows neither rights nor tokens, and a token may
+be renewed late. The latter takes a quarter of a minute."""
 
 
 class Patience:
@@ -65,8 +66,10 @@ class Patience:
 
         def worth_it(error: BaseException) -> bool:
             nonlocal denials
-            denials += isinstance(error, ClusterRefused) and not isinstance(error, Busy)
-            return _may_pass(error) and denials < _DENIALS
+            if isinstance(error, ClusterRefused) and not isinstance(error, Busy):
+                denials += 1
+                return denials < _DENIALS.get(error.category, 0)
+            return _may_pass(error)
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(worth_it),
@@ -82,7 +85,7 @@ class Patience:
 def _may_pass(error: BaseException) -> bool:
     """Tell whether another try may end otherwise; a missing right may, too, right after the server's start."""
     if isinstance(error, ClusterRefused) and not isinstance(error, Busy):
-        return error.category in {Category.RIGHT_MISSING, Category.CREDENTIALS}
+        return error.category in _DENIALS
     return isinstance(error, (ClusterUnreachable, Busy))
 
 

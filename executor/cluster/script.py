@@ -55,9 +55,9 @@ before and one last try, two minutes at most."""
 _NOT_RUNNING = frozenset({400, 404, 500})
 """What exec answers while a container is not running (any more), kubelet and API server being of several minds."""
 _SERVER_ERROR = 500
-_DENIED = frozenset({Category.RIGHT_MISSING, Category.CREDENTIALS})
-_DENIALS = 6
-"""So often in a row they are met before a script that never ran is given up: some seconds."""
+_DENIED = {Category.RIGHT_MISSING: 4.0, Category.CREDENTIALS: 15.0}
+"""Seconds for which they may pass before a script that never ran is given up: a server that has just started knows
+neither rights nor tokens, and a token may be renewed late."""
 _OVERLOADED = frozenset({429, 502, 503, 504})
 """What it answers while the API server is restarted or has too much to do."""
 
@@ -131,7 +131,7 @@ class Script:
         self._heard = time.monotonic()
         self._answering_since: float | None = None
         """Since when the API server has answered all the time, while no connection to the pod worked."""
-        self._denials = 0
+        self._denied_since: float | None = None
         self._vain = 0.0
         self._tries_for_the_rest = 0
         self._status = ""
@@ -367,9 +367,11 @@ class Script:
         return Fate.RUNNING
 
     def _may_be_allowed_soon(self, error: ClusterRefused) -> bool:
-        denied = error.category in _DENIED
-        self._denials += denied
-        return denied and self._denials < _DENIALS
+        if error.category not in _DENIED:
+            return False
+        now = time.monotonic()
+        self._denied_since = self._denied_since or now
+        return now - self._denied_since < _DENIED[error.category]
 
     def _wait(self, seconds: float, reason: str) -> None:
         now = time.monotonic()

@@ -494,11 +494,14 @@ class TestRenewing:
         sent = [exchange.headers["Authorization"] for exchange in server.exchanges]
         assert sent == ["Bearer token-1", "Bearer token-2", "Bearer token-2"]
 
+    @pytest.mark.usefixtures("naps")
     def test_a_token_that_stays_refused_is_told(self, server: ApiServer, numbered: Connection) -> None:
         server.answers = [refuses(401, "Unauthorized")]
         with pytest.raises(ClusterRefused) as refused, Client(numbered) as client:
             client.get_pod("job")
         assert "renew the kubeconfig's token" in refused.value.remedy
+        # Six tries, and the token is renewed at each.
+        assert len(server.exchanges) == 12
 
 
 @pytest.mark.parametrize(

@@ -421,6 +421,22 @@ class TestGivingUp:
         pod.plans = [*[Plan(refusal=no)] * 3]
         assert pod.script().run().code == 0
 
+    def test_a_token_that_is_renewed_late_is_waited_for(self, pod: Pod) -> None:
+        renewed = pod.clock.now + 12
+        no = ClusterRefused("no", status=401, category="credentials")
+        pod.plans = [Plan(refusal=no)] * 7
+        pod.fates = [no] * 7
+        assert pod.script().run().code == 0
+        assert pod.clock.now < renewed
+
+    def test_a_token_that_stays_refused_is_told_within_half_a_minute(self, pod: Pod) -> None:
+        no = ClusterRefused("no", status=401, category="credentials")
+        pod.plans, pod.fates = [Plan(refusal=no)] * 100, [no] * 100
+        before = pod.clock.now
+        with pytest.raises(ClusterRefused):
+            pod.script().run()
+        assert 10 < pod.clock.now - before < 30
+
     @pytest.mark.parametrize("status", [429, 500, 503])
     def test_a_server_in_a_storm_may_not_tell_of_the_pod_either_before_the_script_began(
         self, pod: Pod, status: int
