@@ -221,4 +221,5 @@ def wait_until_well(mend: Callable[[], object]) -> None:
 
 
 def _wait_for_nodes() -> None:
-    wait_for("both nodes Ready", lambda: len(cluster.ready_nodes()) == len(layout.NODES), 120)
+    # A node that comes back with twenty dead pods has much to put away.
+    wait_for("both nodes Ready", lambda: len(cluster.ready_nodes()) == len(layout.NODES), 240)
