@@ -51,6 +51,17 @@ def _seed_cpuset(group: Path) -> None:
             file.write_text((group.parent / name).read_text())
 
 
+def forget_pods(node: str) -> None:
+    """Remove the groups that the pods of a killed node have left, as a machine's restart does.
+
+    The kubelet would ask the container runtime for each of their containers, three seconds apiece, before it is Ready.
+    """
+    for mount in hierarchies("cgroup", "cgroup2"):
+        groups = mount / layout.NAME / node / "kubepods"
+        # The last processes may still be on their way out.
+        wait_for(f"removal of {groups}", lambda groups=groups: _removed(groups), 10)  # type: ignore[misc]
+
+
 def remove() -> list[str]:
     """Remove the groups from every hierarchy; returns those that would not go.
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed import layout, network, node_files, pki, programs
+from testbed import cgroups, layout, network, node_files, pki, programs
 from testbed import node as node_program
 from testbed.errors import BedError
 from testbed.marks import Mark
@@ -37,6 +37,8 @@ def service(node: Node) -> Service:
 def start(node: Node) -> bool:
     """Start the node unless it runs and connect it to the bridge; returns whether it was started."""
     holder = service(node)
+    if not holder.pid:
+        cgroups.forget_pods(node.name)
     fresh = holder.start()
     pid = wait_for(f"first process of {node.name}", lambda: first_process(node), 10, holder.check)
     bed = layout.NAMESPACE_PATH.stat().st_ino

@@ -62,6 +62,18 @@ def test_version_2_groups_are_made_in_the_one_hierarchy_and_removed(
     assert not (mount / layout.NAME).exists()
 
 
+def test_a_node_that_starts_again_finds_no_groups_of_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = tmp_path / "cgroup"
+    pod, other = (mount / layout.NAME / node / "kubepods/burstable/pod1/container" for node in ("node1", "node2"))
+    for group in (pod, other):
+        group.mkdir(parents=True)
+    monkeypatch.setattr(cgroups, "MOUNTS", tmp_path / "mounts")
+    cgroups.MOUNTS.write_text(f"cgroup2 {mount} cgroup2 rw 0 0\n")
+    cgroups.forget_pods("node1")
+    assert not (mount / layout.NAME / "node1/kubepods").exists()
+    assert other.is_dir()
+
+
 def test_a_bed_that_is_down_says_so_to_who_wants_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "NAMESPACE_PATH", tmp_path / "absent")
     with pytest.raises(BedError, match=r"is the bed up\?"):
