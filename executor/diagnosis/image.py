@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from executor.categories import Category
 from executor.diagnosis.model import OPERATOR, Diagnosis
+from executor.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 REASONS = frozenset(
     {
@@ -120,7 +125,6 @@ ALL = frozenset({category for category, *_ in _TABLE} | {Category.IMAGE_FAILED})
 ANSWERED = frozenset({Category.IMAGE_NOT_FOUND, Category.IMAGE_DENIED, Category.IMAGE_PLATFORM})
 """The registry's own word, which hardly changes by asking again. An image that the author named is theirs to mend then:
 many registries say "denied" of images that do not exist."""
-"""What only somebody who gives another image can mend."""
 
 
 def of_pull(*, container: str, image: str, reason: str, message: str) -> Diagnosis:
@@ -140,7 +144,25 @@ def of_pull(*, container: str, image: str, reason: str, message: str) -> Diagnos
         remedy=remedy,
         final=reason in _FINAL,
         container=container,
+        backing_off=reason == "ImagePullBackOff",
     )
+
+
+def with_its_login(refused: Diagnosis, events: list[dict[str, Any]]) -> Diagnosis:
+    """Say of a pull that a registry refused whether the node could not read a Secret with a login for it.
+
+    The kubelet pulls without that login then, and tells it by an event alone. One that it could not read once, because
+    the API server was slow, was there for the second try.
+    """
+    for event in events:
+        if event.get("reason") == "FailedToRetrieveImagePullSecret" and int(event.get("count") or 1) > 1:
+            return replace(
+                refused,
+                category=Category.SECRET_MISSING,
+                why=f"{refused.why}\nThe node could not read the Secret of a login: {event.get('message')}",
+                remedy=f"{OPERATOR.capitalize()} must check the pull secrets of the tenant (images.pull_secrets).",
+            )
+    return refused
 
 
 def _found(reason: str, message: str) -> tuple[str, str, str]:

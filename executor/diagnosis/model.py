@@ -29,6 +29,8 @@ class Diagnosis:
     """It can, where somebody adds nodes that are not there yet."""
     container: str = ""
     """The container that it is about, where it is about one."""
+    backing_off: bool = False
+    """The kubelet waits before it tries again; what is said is of its last try."""
 
 
 def container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:

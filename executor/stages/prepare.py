@@ -111,7 +111,7 @@ def _started(  # noqa: PLR0913 - the stage's own surroundings
         journal.info("pod created")
         if job.secrets:
             pod = _open_gate(api, job, pod)
-        pod = _await_ready(api, job, pod, Waiting(job, journal, log, since=since))
+        pod = _await_ready(api, job, pod, Waiting(api, job, journal, log, since=since))
         runner.check()
         if job.manifest["spec"].get("initContainers"):
             with cancel.shielded():
@@ -187,8 +187,8 @@ def _await_ready(api: Api, job: Job, pod: dict[str, Any], waiting: Waiting) -> d
             if current is None:
                 raise not_started(cause.of_lost_pod(None, names.BUILD, api.events_of(job.pod)))
             pod = current
-            waiting.look_closer(api, pod)
-    raise waiting.timed_out(api, pod)
+            waiting.look_closer(pod)
+    raise waiting.timed_out(pod)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from executor.categories import Category
 from executor.diagnosis import cause
 from executor.errors import DriverError, OwnContainerFailed, PodNotStarted
 from executor.pod import names
+from executor.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     Pod = dict[str, Any]
 
-_ANSWER_GRACE = 8.0
-"""Seconds for which a registry's word may change: the kubelet asks again after ten, and that answer counts."""
 _IMAGE_GRACE = 30.0
 """Seconds for which a failing pull may be a registry's hiccup."""
 _OUTAGE_GRACE = 120.0
@@ -38,13 +37,15 @@ _SCHEDULE, _PULL, _START = "schedule", "pull", "start"
 class Waiting:
     """Knows how long is left, says why the pod is not ready, once and on change, and gives up where waiting is vain."""
 
-    def __init__(self, job: Job, journal: Journal, log: JobLog, *, since: float) -> None:
+    def __init__(self, api: Api, job: Job, journal: Journal, log: JobLog, *, since: float) -> None:
         """Wait as long as the tenant's time-outs allow; that for a node began at `since`, on the monotonic clock."""
+        self._api = api
         self._job = job
         self._journal = journal
         self._log = log
         self._last: cause.Diagnosis | None = None
         self._image_fails_since: float | None = None
+        self._backed_off = ""
         self._phase, self._entered = _SCHEDULE, since
         self._budgets = {_SCHEDULE: job.schedule_timeout, _PULL: job.pull_timeout, _START: job.start_timeout}
         self._left: dict[str, float] = dict(self._budgets)
@@ -85,7 +86,7 @@ class Waiting:
 
     # ------------------------------------------------------------ what is said
 
-    def look_closer(self, api: Api, pod: Pod) -> None:
+    def look_closer(self, pod: Pod) -> None:
         """Say what only events tell: a node that is being added, volumes that cannot be mounted, a network that fails.
 
         Raises:
@@ -93,14 +94,14 @@ class Waiting:
         """
         if self._scheduled is None:
             if self._last is not None:
-                self._look_at_the_autoscaler(api)
+                self._look_at_the_autoscaler()
             return
         if not self._silent or time.monotonic() < self._scheduled + self._next_look:
             return
         if self._next_look > _FIRST_LOOK and not (pod.get("status") or {}).get("startTime"):
             raise not_started(cause.of_silent_node(pod))
         self._next_look *= 3
-        found = cause.of_start(api.events_of(self._job.pod))
+        found = cause.of_start(self._api.events_of(self._job.pod))
         if found is not None:
             self._tell(found)
         elif self._phase == _PULL and (images := ", ".join(cause.images_to_come(pod))) != self._pulling:
@@ -125,28 +126,30 @@ class Waiting:
         found = cause.of_waiting_pod(pod)
         self._silent = found is None
         if found is None:
-            self._image_fails_since = None
+            self._image_fails_since, self._backed_off = None, ""
             if self._last is not None and self._last.category not in cause.TOLD_BY_EVENTS:
                 self._last = None
             return
-        if (found.final and not self._may_get_a_new_node(found)) or self._image_failed_for_good(found):
+        found = self._with_its_cause(found)
+        if found.final and not self._may_get_a_new_node(found):
             raise not_started(found, waited=self._waited_for_a_node(found), authors=self._authors(found))
+        if self._image_failed_for_good(found):
+            found = self._with_its_login(found)
+            raise not_started(found, authors=self._authors(found))
         self._tell(found)
 
     def _tell(self, found: cause.Diagnosis) -> None:
         if self._last is None or found.what != self._last.what:
             self._log.say(f"waiting: {found.what}\n  {found.why}")
-        # Before Kubernetes 1.31 the kubelet names the cause of a failing pull once, and then only that it waits.
-        if found.category != Category.IMAGE_FAILED or self._last is None or found.what != self._last.what:
-            self._last = found
+        self._last = found
 
     # ------------------------------------------------------------ nodes that are made when they are needed
 
-    def _look_at_the_autoscaler(self, api: Api) -> None:
+    def _look_at_the_autoscaler(self) -> None:
         # Imported here: most pods find a node at once.
         from executor.diagnosis import scheduling
 
-        said = scheduling.of_autoscaler(api.events_of(self._job.pod))
+        said = scheduling.of_autoscaler(self._api.events_of(self._job.pod))
         if said is None:
             return
         self._node_is_coming = said.node_is_coming
@@ -170,30 +173,55 @@ class Waiting:
 
     # ------------------------------------------------------------ images
 
+    def _with_its_cause(self, found: cause.Diagnosis) -> cause.Diagnosis:
+        """Name the cause of a failing pull again: before 1.31 the kubelet does it once, and then says that it waits."""
+        told = self._last
+        if found.category != Category.IMAGE_FAILED or not found.backing_off or not told or told.what != found.what:
+            return found
+        return replace(told, backing_off=True)
+
     def _image_failed_for_good(self, found: cause.Diagnosis) -> bool:
+        """Tell whether to give up: after a registry's second answer, or when waiting for any answer has lasted.
+
+        Not after the first: a kubelet that could not read the job's login in a second has asked without it.
+        """
         # Imported here: most images are there at once.
         from executor.diagnosis import image
 
         if found.category not in image.ALL:
-            self._image_fails_since = None
+            self._image_fails_since, self._backed_off = None, ""
             return False
         self._image_fails_since = self._image_fails_since or time.monotonic()
-        if found.category in image.ANSWERED:
-            grace = _ANSWER_GRACE
-        else:
-            grace = _OUTAGE_GRACE if found.category in image.PASSING else _IMAGE_GRACE
+        if found.backing_off:
+            self._backed_off = found.what
+        elif found.category in image.ANSWERED and found.what == self._backed_off:
+            return True
+        grace = _OUTAGE_GRACE if found.category in image.PASSING else _IMAGE_GRACE
         return time.monotonic() - self._image_fails_since > grace
+
+    def _with_its_login(self, found: cause.Diagnosis) -> cause.Diagnosis:
+        # Imported here: most images are there at once.
+        from executor.diagnosis import image
+
+        if found.category not in image.ANSWERED:
+            return found
+        try:
+            return image.with_its_login(found, self._api.events_of(self._job.pod))
+        except DriverError as error:
+            self._journal.warning("the events of the pod cannot be read", reason=str(error))
+            return found
 
     def _authors(self, found: cause.Diagnosis) -> bool:
         """Tell whether only the job's author can mend it: the name of an image that does not exist, for one."""
         from executor.diagnosis import image
 
         chosen = names.is_service(found.container) or (found.container == names.BUILD and self._job.authors_image)
-        return chosen and (found.category not in image.ALL or found.category in image.ANSWERED)
+        operators = (image.ALL - image.ANSWERED) | {Category.SECRET_MISSING}
+        return chosen and found.category not in operators
 
     # ------------------------------------------------------------ the end of patience
 
-    def timed_out(self, api: Api, pod: Pod) -> DriverError:
+    def timed_out(self, pod: Pod) -> DriverError:
         """Make the error for a pod that used up its time; the cluster's warnings where nothing else is known."""
         if self._last is not None:
             return not_started(self._last, waited=self._autoscaler)
@@ -209,7 +237,7 @@ class Waiting:
         try:
             warnings = "\n".join(
                 f"{event.get('reason')}: {event.get('message')}"
-                for event in api.events_of(self._job.pod)
+                for event in self._api.events_of(self._job.pod)
                 if event.get("type") == "Warning"
             )
         except DriverError as error:

@@ -36,6 +36,7 @@ UNSCHEDULED = [
     {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available: 2 Insufficient cpu."},
 ]
 PULLING = {"build": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}, "helper": CREATING}
+BACKS_OFF = {"build": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}, "helper": CREATING}
 
 
 class Cluster:
@@ -195,11 +196,8 @@ def test_a_slow_start_on_a_node_that_took_the_pod_is_waited_for(
         prepare.run(start_timeout=3)
 
 
-def test_an_image_that_stays_away_ends_the_wait(
-    prepare: Stage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patience, "_ANSWER_GRACE", 0.0)
-    cluster.states = [pod_state(PULLING), pod_state(PULLING)]
+def test_an_image_that_stays_away_ends_the_wait(prepare: Stage, cluster: Cluster) -> None:
+    cluster.states = [pod_state(PULLING), pod_state(BACKS_OFF), pod_state(PULLING)]
     with pytest.raises(PodNotStarted, match="The image of the build container") as failed:
         prepare.run()
     assert "ErrImagePull: not found" in failed.value.why
@@ -512,7 +510,7 @@ class TestServices:
         message: str,
         error: type[PodNotStarted],
     ) -> None:
-        monkeypatch.setattr(patience, "_ANSWER_GRACE", -1.0)
+        monkeypatch.setattr(patience, "_IMAGE_GRACE", -1.0)
         monkeypatch.setattr(patience, "_OUTAGE_GRACE", -1.0)
         pulling = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
         cluster.states = [pod_state({}, **service_state(pulling))]
@@ -532,7 +530,7 @@ class TestServices:
         authors: bool,
         error: type[PodNotStarted],
     ) -> None:
-        monkeypatch.setattr(patience, "_ANSWER_GRACE", -1.0)
+        monkeypatch.setattr(patience, "_IMAGE_GRACE", -1.0)
         cluster.states = [pod_state(PULLING)]
         with pytest.raises(PodNotStarted) as failed:
             prepare.run(authors_image=authors)

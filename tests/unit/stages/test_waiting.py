@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from executor.errors import PodNotStarted
+from executor.errors import ClusterUnreachable, OwnContainerFailed, PodNotStarted
 from executor.journal import Journal
-from executor.stages import waiting as patience
 from executor.stages.joblog import JobLog
 from executor.stages.waiting import Waiting
 from tests.support.jobs import CREATING, DONE, RUNNING, make_job, pod_state
@@ -18,7 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PULLING = {"build": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}, "helper": CREATING}
+    from executor.cluster.api import Api
+
+
+def pull(reason: str, message: str, container: str = "build") -> dict[str, Any]:
+    return pod_state({"helper": CREATING, container: {"waiting": {"reason": reason, "message": message}}})
+
+
+REFUSED = pull("ErrImagePull", "401 Unauthorized")
+BACKS_OFF = pull("ImagePullBackOff", "Back-off pulling image: ErrImagePull: 401 Unauthorized")
+# Before Kubernetes 1.31 the reason is not said again.
+BACKS_OFF_SILENTLY = pull("ImagePullBackOff", "Back-off pulling image")
+NO_ANSWER = pull("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout")
 SET_UP = [{"type": "PodReadyToStartContainers", "status": "True"}]
 WAITS_FOR_BUILD = {"build": CREATING, "helper": RUNNING, "tools": DONE}
 NO_LABEL = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."
@@ -34,6 +44,11 @@ def event(reason: str, message: str, *, second: int = 0, by: str = "cluster-auto
 
 
 ADDS = event("TriggeredScaleUp", "pod triggered scale-up: [{pool-a 0->1 (max: 5)}]", second=1)
+NO_LOGIN = event(
+    "FailedToRetrieveImagePullSecret",
+    "Unable to retrieve some image pull secrets (mirror); attempting to pull the image may not succeed.",
+    by="kubelet",
+)
 DOES_NOT = event("NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached", second=2)
 
 
@@ -47,6 +62,7 @@ class Patience:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self.events: list[dict[str, Any]] = []
+        self.no_events: ClusterUnreachable | None = None
         self._output = folder / "log"
         self._descriptor = os.open(self._output, os.O_WRONLY | os.O_CREAT, 0o600)
         monkeypatch.setattr("time.monotonic", lambda: self.now)
@@ -55,17 +71,21 @@ class Patience:
         os.close(self._descriptor)
 
     def begin(self, *, waited: float = 0, **changes: Any) -> Waiting:
-        return Waiting(make_job(**changes), Journal(), JobLog(self._descriptor), since=self.now - waited)
+        log = JobLog(self._descriptor)
+        # The test stands in for the API: all that is asked for is events.
+        return Waiting(cast("Api", self), make_job(**changes), Journal(), log, since=self.now - waited)
 
     def events_of(self, _: str) -> list[dict[str, Any]]:
+        if self.no_events is not None:
+            raise self.no_events
         return self.events
 
     def look(self, waiting: Waiting, pod: dict[str, Any]) -> None:
         waiting.look_at(pod)
-        waiting.look_closer(self, pod)  # type: ignore[arg-type] # all that it asks for is events
+        waiting.look_closer(pod)
 
     def timed_out(self, waiting: Waiting, pod: dict[str, Any]) -> PodNotStarted:
-        error = waiting.timed_out(self, pod)  # type: ignore[arg-type] # the same
+        error = waiting.timed_out(pod)
         assert isinstance(error, PodNotStarted)
         return error
 
@@ -125,24 +145,91 @@ class TestBudgets:
 
 
 class TestImages:
-    def test_a_registry_that_has_answered_is_asked_once_more(self, watch: Patience) -> None:
+    @pytest.mark.parametrize("backs_off", [BACKS_OFF, BACKS_OFF_SILENTLY])
+    def test_a_registrys_second_answer_counts(self, watch: Patience, backs_off: dict[str, Any]) -> None:
         waiting = watch.begin()
-        waiting.look_at(pod_state(PULLING))
-        watch.now += 2
-        waiting.look_at(pod_state(PULLING))
-        # The kubelet's second try comes after ten seconds.
-        watch.now += 10
-        with pytest.raises(PodNotStarted):
-            waiting.look_at(pod_state(PULLING))
-
-    def test_an_image_that_came_after_all_begins_anew_when_another_one_fails(self, watch: Patience) -> None:
-        waiting = watch.begin()
-        for state in (PULLING, {"build": RUNNING, "helper": CREATING}, PULLING):
-            waiting.look_at(pod_state(state))
-            watch.now += patience._ANSWER_GRACE
+        waiting.look_at(REFUSED)
         watch.now += 1
+        waiting.look_at(backs_off)
+        watch.now += 12
+        with pytest.raises(PodNotStarted) as failed:
+            waiting.look_at(REFUSED)
+        assert failed.value.category == "image_denied"
+
+    def test_a_node_that_takes_its_time_before_it_asks_again_is_waited_for(self, watch: Patience) -> None:
+        waiting = watch.begin()
+        for state in (REFUSED, BACKS_OFF, BACKS_OFF):
+            waiting.look_at(state)
+            watch.now += 14
+        waiting.look_at(pod_state({"build": RUNNING, "helper": RUNNING}))
+        assert watch.said.count("waiting:") == 1
+
+    def test_a_second_answer_that_was_missed_ends_the_wait_too(self, watch: Patience) -> None:
+        waiting = watch.begin()
+        waiting.look_at(REFUSED)
+        watch.now += 31
         with pytest.raises(PodNotStarted):
-            waiting.look_at(pod_state(PULLING))
+            waiting.look_at(BACKS_OFF)
+
+    def test_the_answer_about_another_container_is_its_first(self, watch: Patience) -> None:
+        waiting = watch.begin()
+        waiting.look_at(BACKS_OFF)
+        waiting.look_at(pull("ErrImagePull", "not found", container="tools"))
+        assert watch.said.count("waiting:") == 2
+
+    @pytest.mark.parametrize(
+        "between",
+        [{"build": RUNNING, "helper": CREATING}, {"helper": {"waiting": {"reason": "CreateContainerConfigError"}}}],
+    )
+    def test_an_image_that_came_after_all_begins_anew_when_it_fails_again(
+        self, watch: Patience, between: dict[str, Any]
+    ) -> None:
+        waiting = watch.begin()
+        waiting.look_at(BACKS_OFF)
+        watch.now += 29
+        waiting.look_at(pod_state(between))
+        watch.now += 29
+        waiting.look_at(REFUSED)
+        waiting.look_at(BACKS_OFF)
+        with pytest.raises(PodNotStarted):
+            waiting.look_at(REFUSED)
+
+    @pytest.mark.parametrize("backs_off", [pull("ImagePullBackOff", "i/o timeout"), BACKS_OFF_SILENTLY])
+    def test_a_registry_that_does_not_answer_has_two_minutes(self, watch: Patience, backs_off: dict[str, Any]) -> None:
+        waiting = watch.begin()
+        for state in (NO_ANSWER, backs_off, NO_ANSWER, backs_off):
+            waiting.look_at(state)
+            watch.now += 40
+        with pytest.raises(PodNotStarted) as failed:
+            waiting.look_at(backs_off)
+        assert failed.value.category == "image_unreachable"
+        assert "i/o timeout" in failed.value.why
+
+    def refused_twice(self, watch: Patience) -> PodNotStarted:
+        waiting = watch.begin(authors_image=True)
+        for state in (REFUSED, BACKS_OFF):
+            waiting.look_at(state)
+        with pytest.raises(PodNotStarted) as failed:
+            waiting.look_at(REFUSED)
+        return failed.value
+
+    def test_a_login_that_the_node_cannot_read_is_the_operators_to_mend(self, watch: Patience) -> None:
+        watch.events = [NO_LOGIN | {"count": 3}]
+        error = self.refused_twice(watch)
+        assert error.category == "secret_missing"
+        assert "Unable to retrieve some image pull secrets (mirror)" in error.why
+        assert "401 Unauthorized" in error.why
+        assert not isinstance(error, OwnContainerFailed)
+
+    def test_one_that_it_read_for_the_second_try_was_refused(self, watch: Patience) -> None:
+        watch.events = [NO_LOGIN | {"count": 1}]
+        error = self.refused_twice(watch)
+        assert error.category == "image_denied"
+        assert isinstance(error, OwnContainerFailed)
+
+    def test_a_refusal_is_told_also_where_events_cannot_be_read(self, watch: Patience) -> None:
+        watch.no_events = ClusterUnreachable("The API server does not answer.")
+        assert self.refused_twice(watch).category == "image_denied"
 
 
 class TestNewNodes:
