@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from enum import Enum
 
-from executor.categories import Category
+from executor.cluster.contact import TRIES_FOR_THE_REST, Contact, lost
 from executor.errors import ClusterRefused, ClusterUnreachable, PodLost, ScriptLost
 from executor.pod import programs
 from executor.pod.control import Beat, CacheStory, ControlLines, Exited, Failed, Missed, Started, Used
@@ -39,25 +39,12 @@ _TICK_SECONDS = 1.0
 # The follower says something every 5 s at least. Longer silence is a half-open connection.
 _SILENCE_SECONDS = 15.0
 _LONGEST_PAUSE = 3.0
-_TRIES_FOR_THE_REST = 5
-# What starts in the pod and ends without a word is killed there. What does not start may be a node whose container
-# runtime is restarted: four times as many tries, which take half a minute.
-_VAIN_TRIES = 5
-_UNSTARTED = 0.25
-_DIALLED = "dial tcp"
-"""How Go's errors of connections begin: here that from the API server to the kubelet."""
 _WORKED_SECONDS = 5.0
 _WORTH_TELLING_SECONDS = 10.0
 _STOP_SECONDS = 20.0
-_NODE_SECONDS = 60.0
-"""How long the API server may answer while nothing reaches the pod, before its node counts as lost: with the silence
-before and one last try, two minutes at most."""
 _NOT_RUNNING = frozenset({400, 404, 500})
 """What exec answers while a container is not running (any more), kubelet and API server being of several minds."""
 _SERVER_ERROR = 500
-_DENIED = {Category.RIGHT_MISSING: 4.0, Category.CREDENTIALS: 15.0}
-"""Seconds for which they may pass before a script that never ran is given up: a server that has just started knows
-neither rights nor tokens, and a token may be renewed late."""
 _OVERLOADED = frozenset({429, 502, 503, 504})
 """What it answers while the API server is restarted or has too much to do."""
 
@@ -119,7 +106,7 @@ class Script:
     def __init__(self, order: Order, around: Surroundings, *, connection_timeout: float) -> None:
         self.order = order
         self._around = around
-        self._connection_timeout = connection_timeout
+        self._contact = Contact(connection_timeout)
         self._started = False
         self._exit: Exited | None = None
         self.used: Used | None = None
@@ -128,13 +115,6 @@ class Script:
         """What became of the layer cache; None where it was not used."""
         self.missed = ""
         """The first instruction that was not in the cache; the author's text."""
-        self._heard = time.monotonic()
-        self._answering_since: float | None = None
-        """Since when the API server has answered all the time, while no connection to the pod worked."""
-        self._denied_since: float | None = None
-        self._vain = 0.0
-        self._tries_for_the_rest = 0
-        self._status = ""
         self._restarted = False
 
     def run(self) -> Exited:
@@ -146,7 +126,7 @@ class Script:
             ClusterUnreachable: no connection for `connection_timeout` seconds.
             ClusterRefused: a right is missing.
         """
-        self._heard = time.monotonic()
+        self._contact.begin()
         pauses = _Pauses()
         while True:
             began, had, told = time.monotonic(), self._around.passed(), False
@@ -154,12 +134,12 @@ class Script:
                 self._converse(self._around.open, *self._next_command())
                 if self._complete():
                     return self._result()
-                reason = f"the stream ended before the script {self._status}".strip()
+                reason = f"the stream ended before the script {self._contact.last_words}".strip()
             except (ClusterUnreachable, TimeoutError) as error:
                 reason = f"{type(error).__name__}: {getattr(error, 'why', '') or error}"
             except ClusterRefused as error:
                 # A server that starts knows neither tokens nor rights; and what was allowed a while ago will be again.
-                passing = error.status in _NOT_RUNNING | _OVERLOADED or self._may_be_allowed_soon(error)
+                passing = error.status in _NOT_RUNNING | _OVERLOADED or self._contact.may_be_allowed_soon(error)
                 if not self._is_known_to_run() and not passing:
                     raise
                 reason = str(error.why)
@@ -168,14 +148,14 @@ class Script:
                     told = True
             self._around.note("exec stream lost", reason)
             more = self._around.passed() > had
-            self._count_vain_tries(more=more)
+            self._contact.count_vain_tries(more=more, ended=self._exit is not None)
             # One that worked is made again at once; the pod is asked for when that fails.
-            lasted = self._heard > began and time.monotonic() - began > _WORKED_SECONDS
+            lasted = self._contact.heard > began and time.monotonic() - began > _WORKED_SECONDS
             worked = (more or lasted) and not self._restarted
             if not worked and self._look() is Fate.ENDED:
                 return self._read_the_rest()
             if told:
-                self._answering_since = None
+                self._contact.forget_answers()
             self._wait(pauses.next(restart=worked), reason)
 
     def follow(self) -> Exited:
@@ -260,9 +240,9 @@ class Script:
                     return
                 channel, data = frame
                 if channel == _STATUS:
-                    self._learn_its_end(bytes(data))
+                    self._contact.learn_its_end(bytes(data))
                     continue
-                self._answering_since = None
+                self._contact.forget_answers()
                 if first:
                     self._tell_outage()
                     first = False
@@ -271,21 +251,9 @@ class Script:
                 else:
                     self._obey(lines, bytes(data))
                 # Taken here and not before: a runner that reads slowly holds us up in `sink`, which is no silence.
-                self._heard = quiet_since = time.monotonic()
+                self._contact.heard = quiet_since = time.monotonic()
         finally:
             stream.close()
-
-    def _learn_its_end(self, status: bytes) -> None:
-        """What became of the command that was to follow; it says nothing of the script."""
-        if b'"Success"' in status or b'"NonZeroExitCode"' in status:
-            self._vain += 1
-            self._status = ""
-            self._answering_since = None
-            return
-        words = _message(status)
-        # The API server cannot reach the node: that is told by how long it lasts, and not by how often.
-        self._vain += 0 if _DIALLED in words else _UNSTARTED
-        self._status = words
 
     def _obey(self, lines: ControlLines, data: bytes) -> None:
         for control in lines.feed(data):
@@ -312,7 +280,7 @@ class Script:
             # The pod's state tells why, at once or in a moment.
             self._restarted = True
             return ClusterUnreachable("The container was started again.", why="supervisor: restarted")
-        return _lost(_WORDS.get(word, word))
+        return lost(_WORDS.get(word, word))
 
     def _complete(self) -> bool:
         return self._exit is not None and self._around.passed() >= self._exit.size
@@ -323,19 +291,9 @@ class Script:
 
     # ------------------------------------------------------------ between connections
 
-    def _count_vain_tries(self, *, more: bool) -> None:
-        """Give up what would go on for ever although the connection stands; `more` when it brought output."""
-        if more:
-            self._vain = self._tries_for_the_rest = 0
-        self._tries_for_the_rest += self._exit is not None
-        if self._tries_for_the_rest > _TRIES_FOR_THE_REST:
-            raise _lost("Its end was reported, but not all that it had printed could be read.")
-        if self._vain > _VAIN_TRIES:
-            raise _lost(f"Whatever looks for it in the pod ends at once, without a word. {self._status}".strip())
-
     def _read_the_rest(self) -> Exited:
         """The container is dead: the other one reads what it left, and the pod's state says why."""
-        for _ in range(_TRIES_FOR_THE_REST):
+        for _ in range(TRIES_FOR_THE_REST):
             offset = self._around.passed()
             command = programs.follow_command(stage=self.order.stage, offset=offset, until_end_of_file=True)
             try:
@@ -356,46 +314,25 @@ class Script:
             fate = self._around.look()
         except ClusterRefused as error:
             storm = error.status in _OVERLOADED or error.status >= _SERVER_ERROR
-            if not (storm or self._may_be_allowed_soon(error) or self._is_known_to_run()):
+            if not (storm or self._contact.may_be_allowed_soon(error) or self._is_known_to_run()):
                 raise
         except ClusterUnreachable:
             pass
         else:
-            self._answering_since = self._answering_since or time.monotonic()
+            self._contact.api_server_answered()
             return fate
-        self._answering_since = None
+        self._contact.forget_answers()
         return Fate.RUNNING
 
-    def _may_be_allowed_soon(self, error: ClusterRefused) -> bool:
-        if error.category not in _DENIED:
-            return False
-        now = time.monotonic()
-        self._denied_since = self._denied_since or now
-        return now - self._denied_since < _DENIED[error.category]
-
     def _wait(self, seconds: float, reason: str) -> None:
-        now = time.monotonic()
-        if self._answering_since is not None and now - self._answering_since > _NODE_SECONDS:
-            raise PodLost(
-                "The node of the job pod does not answer any more.",
-                why=f"For {now - self._heard:.0f} s nothing reached the pod, while the API server answered. At last: "
-                + reason,
-                remedy="This is no fault of the job: run it again. If it stays, the operator must look at the node.",
-                category=Category.NODE_LOST,
-            )
-        if now - self._heard > self._connection_timeout:
-            raise ClusterUnreachable(
-                "The connection to the job pod was lost and could not be made again.",
-                why=f"Tried for {self._connection_timeout:.0f} s; at last: {reason}",
-                remedy="This is no fault of the job: run it again. The operator can raise timeouts.connection.",
-            )
+        self._contact.require_hope(reason)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._around.tick()
             time.sleep(min(left, _TICK_SECONDS))
 
     def _tell_outage(self) -> None:
-        lasted = time.monotonic() - self._heard
+        lasted = self._contact.silent_seconds()
         if lasted > _WORTH_TELLING_SECONDS and self._is_known_to_run():
             self._around.say(f"The connection to the job pod was lost for {lasted:.0f} s; no output is missing.")
 
@@ -405,28 +342,6 @@ _WORDS = {
     "lost": "The process that kept it is gone, or its files under /driver are.",
     "full": "The pod's disk is full.",
 }
-
-
-def _lost(why: str) -> ScriptLost:
-    return ScriptLost(
-        "The script's result is lost.",
-        why=why,
-        remedy="Run the job again. If it stays: does the script delete or fill /driver, "
-        "or kill processes that it did not start?",
-    )
-
-
-def _message(status: bytes) -> str:
-    """Return what a Status says, without the address of the kubelet, which has the whole command in it."""
-    # Imported here: streams that work bring none.
-    import json
-
-    try:
-        words = str(json.loads(status)["message"])
-    except (ValueError, LookupError, TypeError):
-        words = status.decode("utf-8", "replace")
-    before, dialled, after = words.partition(_DIALLED)
-    return (f"{dialled}{after}" if dialled else before)[:500]
 
 
 class _Pauses:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from executor.cluster import contact as contact_module
 from executor.cluster import script as script_module
 from executor.cluster.script import Fate, Order, Script, Surroundings
 from executor.errors import Cancelled, ClusterRefused, ClusterUnreachable, PodLost, ScriptLost
@@ -189,7 +190,8 @@ class Pod:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(script_module, "time", made)
+    for module in (script_module, contact_module):
+        monkeypatch.setattr(module, "time", made)
     return made
 
 
