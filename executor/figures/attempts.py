@@ -31,6 +31,8 @@ _HARMLESS = frozenset(
     }
 )
 """Sub-stages whose failure fails no job (common/build.go of GitLab Runner 19.4)."""
+FATAL_SUB_STAGES = substages.HELPER_SUB_STAGES - _HARMLESS
+"""Those of the runner's own whose name stands for the cause where nothing better is known."""
 _LONGEST = 1e9
 """Seconds; thirty years."""
 Record = TypeVar("Record")

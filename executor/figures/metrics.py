@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from executor.figures.attempts import SUCCESS, UNFINISHED
+from executor.categories import CATEGORIES
+from executor.figures.attempts import FATAL_SUB_STAGES, SUCCESS, UNFINISHED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from executor.figures.attempts import Attempt
 
 _SECONDS = (1, 2, 3, 5, 8, 15, 30, 60, 120, 300, 600)
@@ -30,20 +33,25 @@ class Metric:
     labels: tuple[str, ...]
     what: str
     buckets: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+    """Of the label beside the tenant, where all are known beforehand."""
 
 
+_FAILED = "failed"
 METRICS = (
     Metric(
         name="kaniko_driver_jobs_total",
         kind="counter",
         labels=("tenant", "result"),
         what="Attempts of jobs that are over; result is success, failed or unfinished (their host went down).",
+        values=(SUCCESS, _FAILED, UNFINISHED),
     ),
     Metric(
         name="kaniko_driver_job_failures_total",
         kind="counter",
         labels=("tenant", "category"),
-        what="Failed attempts by the category of the cause, such as script_failed or node_lost.",
+        what="Failed attempts by the category of the cause, such as script_failed or node_lost; each begins at 0.",
+        values=tuple(sorted(CATEGORIES | FATAL_SUB_STAGES)),
     ),
     Metric(
         name="kaniko_driver_job_start_seconds",
@@ -103,6 +111,7 @@ METRICS = (
         kind="counter",
         labels=("tenant", "result"),
         what="Layers that Kaniko looked for in the layer cache; result is hit or miss.",
+        values=("hit", "miss"),
     ),
     Metric(
         name="kaniko_driver_retries_total",
@@ -164,6 +173,11 @@ class Histogram:
     """One for each bucket, not added up, and one for what is above all."""
     total: float = 0.0
 
+    @classmethod
+    def empty(cls, buckets: tuple[float, ...]) -> Histogram:
+        """Make one without observations."""
+        return cls(counts=[0] * (len(buckets) + 1))
+
     def observe(self, value: float, buckets: tuple[float, ...]) -> None:
         """Count one."""
         self.counts[sum(value > bucket for bucket in buckets)] += 1
@@ -177,6 +191,24 @@ class Book:
     counters: dict[str, dict[tuple[str, ...], float]] = field(default_factory=dict)
     histograms: dict[str, dict[tuple[str, ...], Histogram]] = field(default_factory=dict)
 
+    @classmethod
+    def at_zero(cls, tenants: Iterable[str]) -> Book:
+        """Return all series of some tenants whose labels are known beforehand, with nothing counted yet.
+
+        `increase` and `rate` see no step in a series that has just appeared: without these, the first failure of each
+        category would raise no alert.
+        """
+        book = cls()
+        for tenant in tenants:
+            for one in METRICS:
+                if one.kind == "counter" and one.labels == ("tenant",):
+                    book.add(one.name, (tenant,), 0)
+                elif one.kind == "histogram":
+                    book.histograms.setdefault(one.name, {})[tenant,] = Histogram.empty(one.buckets)
+                for value in one.values:
+                    book.add(one.name, (tenant, value), 0)
+        return book
+
     def add(self, name: str, labels: tuple[str, ...], amount: float = 1) -> None:
         """Raise a counter; 0 makes it exist."""
         values = self.counters.setdefault(name, {})
@@ -188,17 +220,14 @@ class Book:
             return
         buckets = BY_NAME[name].buckets
         values = self.histograms.setdefault(name, {})
-        values.setdefault(labels, Histogram(counts=[0] * (len(buckets) + 1))).observe(value, buckets)
+        values.setdefault(labels, Histogram.empty(buckets)).observe(value, buckets)
 
     def count(self, one: Attempt) -> None:
         """Count an attempt that is over."""
         tenant = (one.tenant,)
         result = one.result
         failed = result not in {SUCCESS, UNFINISHED}
-        # All results from the first job on: a rate over a counter that has just appeared misses its first step.
-        for each in (SUCCESS, "failed", UNFINISHED):
-            self.add("kaniko_driver_jobs_total", (one.tenant, each), ("failed" if failed else result) == each)
-        self.add("kaniko_driver_cleanup_failures_total", tenant, 0)
+        self.add("kaniko_driver_jobs_total", (one.tenant, _FAILED if failed else result))
         if failed:
             self.add("kaniko_driver_job_failures_total", (one.tenant, result))
         self.observe("kaniko_driver_job_start_seconds", tenant, one.start_seconds)

@@ -36,10 +36,16 @@ class Watch:
         # There from the first look on, since no rate sees the step of a counter that has just appeared.
         self.book.add("kaniko_driver_log_gaps_total", (), self.tail.gaps)
         self.tail.gaps = 0
+        self._count_lines(0, 0)
         for key, one in list(self.running.items()):
             if now - one.last_seen > FORGOTTEN_AFTER:
                 self._over(key)
         self.read_at = now
+
+    def tenants(self) -> set[str]:
+        """Return whose jobs were seen."""
+        over = {labels[0] for labels in self.book.counters.get("kaniko_driver_jobs_total", {})}
+        return over | {one.tenant for one in self.running.values()}
 
     def _begin(self, path: str) -> None:
         """Read everything that there is, packed files too; the log itself piece by piece from now on."""

@@ -13,7 +13,7 @@ import click
 
 from executor import __version__
 from executor.errors import SettingsInvalid
-from executor.operate.shown import failures_in_words, settings_option
+from executor.operate.shown import failures_in_words, log_or_state, settings_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def write(*, file: str, settings: str, log: str, state: str) -> None:
     from prometheus_client import generate_latest
 
     with failures_in_words():
-        text = generate_latest(_registry(_log(settings, log), state)).decode()
+        text = generate_latest(_registry(_log(settings, log), state, settings)).decode()
     if file == "-":
         click.echo(text, nl=False)
         return
@@ -93,7 +93,7 @@ def serve(*, settings: str, log: str, state: str, address: str, port: int) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with failures_in_words():
-        registry = _registry(_log(settings, log), state)
+        registry = _registry(_log(settings, log), state, settings)
     try:
         server, thread = start_http_server(port, address, registry)
     except OSError as error:
@@ -113,8 +113,10 @@ def _log(settings: str, log: str) -> str:
     return found
 
 
-def _registry(log: str, state: str) -> CollectorRegistry:
+def _registry(log: str, state: str, settings: str) -> CollectorRegistry:
     """Make a registry that reads the log whenever it is asked; the first time is now, so that mistakes show.
+
+    Tenants with a settings file are told of before their first job.
 
     Raises:
         SettingsInvalid: log or state cannot be used.
@@ -128,7 +130,7 @@ def _registry(log: str, state: str) -> CollectorRegistry:
         def collect(self) -> Iterator[Family]:
             with lock:
                 try:
-                    return iter(_up_to_date(log, state, _families))
+                    return iter(_up_to_date(log, state, lambda watch: families(watch, _expected(settings))))
                 except SettingsInvalid as error:
                     print(error.what, file=sys.stderr)  # noqa: T201 - a server's own log
                     raise
@@ -141,31 +143,40 @@ def _registry(log: str, state: str) -> CollectorRegistry:
     return registry
 
 
-def _up_to_date(log: str, state: str, families: Callable[[Watch], Any]) -> list[Family]:
+def _up_to_date(log: str, state: str, tell: Callable[[Watch], Any]) -> list[Family]:
     from executor.figures.kept import kept
     from executor.figures.watching import Watch
 
     try:
         with kept(Watch, state) as watch:
             watch.update(log, now=time.time())
-            return list(families(watch))
+            return list(tell(watch))
     except OSError as error:
-        raise SettingsInvalid(
-            f"{error.filename} cannot be used: {error.strerror}",
-            remedy="Run this as a user who may read the log and write the state, or name others by --log and --state.",
-        ) from error
+        raise log_or_state(error) from error
 
 
-def _families(watch: Watch) -> Iterator[Family]:
+def _expected(settings: str) -> list[str]:
+    from executor.settings.load import tenant_names
+
+    try:
+        return tenant_names(settings)
+    except SettingsInvalid:
+        return []  # the log is enough
+
+
+def families(watch: Watch, expected: list[str]) -> Iterator[Family]:
+    """Give all metrics as they stand; of the expected tenants also where they had no job yet."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-    from executor.figures.metrics import METRICS
+    from executor.figures.metrics import METRICS, Book
 
-    gauges = _gauges(watch)
+    tenants = sorted(watch.tenants().union(expected))
+    gauges, zero = _gauges(watch, tenants), Book.at_zero(tenants)
     for one in METRICS:
         if one.kind == "counter":
             counter = CounterMetricFamily(one.name.removesuffix("_total"), one.what, labels=one.labels)
-            for labels, value in watch.book.counters.get(one.name, {}).items():
+            values = zero.counters.get(one.name, {}) | watch.book.counters.get(one.name, {})
+            for labels, value in values.items():
                 counter.add_metric(labels, value)
             yield counter
         elif one.kind == "gauge":
@@ -175,7 +186,8 @@ def _families(watch: Watch) -> Iterator[Family]:
             yield gauge
         else:
             histogram = HistogramMetricFamily(one.name, one.what, labels=one.labels)
-            for labels, seen in watch.book.histograms.get(one.name, {}).items():
+            found = zero.histograms.get(one.name, {}) | watch.book.histograms.get(one.name, {})
+            for labels, seen in found.items():
                 so_far, buckets = 0, []
                 for bound, count in zip((*one.buckets, float("inf")), seen.counts, strict=True):
                     so_far += count
@@ -184,11 +196,10 @@ def _families(watch: Watch) -> Iterator[Family]:
             yield histogram
 
 
-def _gauges(watch: Watch) -> dict[str, dict[tuple[str, ...], float]]:
-    tenants = {labels[0] for labels in watch.book.counters.get("kaniko_driver_jobs_total", {})}
-    running: dict[tuple[str, ...], float] = {(tenant,): 0.0 for tenant in sorted(tenants)}
+def _gauges(watch: Watch, tenants: list[str]) -> dict[str, dict[tuple[str, ...], float]]:
+    running: dict[tuple[str, ...], float] = {(tenant,): 0.0 for tenant in tenants}
     for one in watch.running.values():
-        running[one.tenant,] = running.get((one.tenant,), 0) + 1
+        running[one.tenant,] += 1
     return {
         "kaniko_driver_jobs_running": running,
         "kaniko_driver_log_read_timestamp_seconds": {(): watch.read_at},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from executor.errors import ClusterUnreachable, DriverError, NoSuchTenant
+from executor.errors import ClusterUnreachable, DriverError, NoSuchTenant, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +82,17 @@ def failures_in_words() -> Iterator[None]:
         yield
     except DriverError as error:
         raise click.ClickException(for_operator(error)) from error
+
+
+def log_or_state(error: OSError) -> SettingsInvalid:
+    """Say that the operator log, or the file in which its reader remembers how far it is, cannot be used."""
+    folder = os.path.dirname(str(error.filename)) or "."
+    missing = f"Make the folder for the user that runs this: install -d -o gitlab-runner {folder}\nOr name"
+    there = "Run this as a user who may read the log and write the state, or name"
+    return SettingsInvalid(
+        f"{error.filename} cannot be used: {error.strerror}",
+        remedy=f"{there if os.path.isdir(folder) else missing} others by --log and --state.",
+    )
 
 
 _NEXT = {

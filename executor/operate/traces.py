@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.errors import SettingsInvalid
-from executor.operate.shown import failures_in_words, settings_option
+from executor.operate.shown import failures_in_words, log_or_state, settings_option
 from executor.operate.since import Since
 
 if TYPE_CHECKING:
@@ -165,10 +165,7 @@ def _send_all(sender: Sender, log: str, state: str, since: float) -> tuple[int, 
             remedy="See whether OTEL_EXPORTER_OTLP_ENDPOINT and _HEADERS are right and the collector runs.",
         ) from error
     except OSError as error:
-        raise SettingsInvalid(
-            f"{error.filename} cannot be used: {error.strerror}",
-            remedy="Run this as a user who may read the log and write the state, or name others by --log and --state.",
-        ) from error
+        raise log_or_state(error) from error
 
 
 def _log(settings: str, log: str) -> str:

@@ -1,6 +1,6 @@
-"""The alerts, the dashboard and the metrics before Prometheus' own promtool; the command behind `scripts/alerts`.
+"""Alerts, dashboard and metrics before promtool and before a real Prometheus; the command behind `scripts/alerts`.
 
-promtool takes some minutes to build and is needed for nothing else, so `scripts/bed up` does not build it, and CI does
+Both take some minutes to build and are needed for nothing else, so `scripts/bed up` does not build them, and CI does
 not call this: it is for whoever changes config/prometheus or a metric.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from testbed import cache, layout, packages, programs
 from testbed.errors import BedError
 from testbed.progress import Progress
+from testbed.prometheus import try_out
 from tests.support.operator_log import a_month
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ _VARIABLE = re.compile(r"\$__\w+")
 
 
 def main() -> None:
-    """Build promtool where it is not there, and call it."""
+    """Build both where they are not there, and let them look."""
     if sys.argv[1:]:
-        sys.exit("Usage: scripts/alerts    (no options: checks config/prometheus and the metrics by promtool)")
+        sys.exit("Usage: scripts/alerts    (no options: tries config/prometheus and the metrics with a Prometheus)")
     progress = Progress()
-    promtool = _promtool(progress)
+    promtool, prometheus = (_built(one, progress) for one in (programs.PROMTOOL, programs.PROMETHEUS))
     with progress.step("promtool check rules"):
         _run(promtool, "check", "rules", "--lint=all", "--lint-fatal", CONFIG / "alerts.yaml")
     with progress.step("promtool test rules: what each alert fires at, and what it leaves alone"):
@@ -44,11 +45,15 @@ def main() -> None:
     with progress.step(f"promtool promql format: {len(expressions)} expressions of the dashboard"):
         for expression in expressions:
             _run(promtool, "--experimental", "promql", "format", _VARIABLE.sub("5m", expression))
-    progress.say("promtool has nothing against alerts, dashboard and metrics")
+    with (
+        progress.step("Prometheus: scrapes, a first failure, every alert fires, the dashboard finds data"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        try_out(prometheus, promtool, DRIVER, CONFIG / "alerts.yaml", expressions, Path(folder))
+    progress.say("promtool and Prometheus have nothing against alerts, dashboard and metrics")
 
 
-def _promtool(progress: Progress) -> Path:
-    program = programs.PROMTOOL
+def _built(program: programs.Program, progress: Progress) -> Path:
     if not program.artifact.ready:
         with cache.lock(layout.CACHE / "lock", progress, "fills the cache of built programs"):
             programs.build(program, packages.ensure_go(progress), progress)

@@ -92,9 +92,12 @@ CACHE_REGISTRY = Program("cache-registry", str(Path(__file__).parents[2] / "cach
 S3 = Program("versitygw", "s3", "github.com/versity/versitygw/cmd/versitygw")
 RUNNER = Program("gitlab-runner", "runner", ".", RUNNER_FLAGS)
 RUNNER_HELPER = Program("gitlab-runner-helper", "runner", f"{RUNNER_PACKAGE}/apps/gitlab-runner-helper", RUNNER_FLAGS)
-# Of what Prometheus can discover, two thirds of the build, a check of rules needs nothing.
-PROMTOOL = Program("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", tags="remove_all_sd")
-"""Not among ALL: `scripts/alerts` alone builds it."""
+# Of what Prometheus can discover, two thirds of the build, a check of rules needs nothing; its pages are left out, too.
+PROMETHEUS, PROMTOOL = (
+    Program(name, "prometheus", f"github.com/prometheus/prometheus/cmd/{name}", tags="remove_all_sd")
+    for name in ("prometheus", "promtool")
+)
+"""Not among ALL: `scripts/alerts` alone builds them."""
 ALL = (
     *(KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBELET, KUBECTL),
     *(KANIKO, REGISTRY, CRANE, CACHE_REGISTRY, S3, RUNNER, RUNNER_HELPER),

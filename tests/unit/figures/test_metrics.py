@@ -19,6 +19,8 @@ import yaml
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from executor.categories import CATEGORIES
+from executor.figures.attempts import FATAL_SUB_STAGES
 from executor.figures.metrics import METRICS, reference
 from executor.operate.commands import cli
 from tests.support.operator_log import GIB, a_month, job, line, written
@@ -52,6 +54,7 @@ class Host:
     def write(self) -> Samples:
         """Call `metrics write` and read what it wrote as Prometheus does."""
         words = ["metrics", "write", str(self.text), "--log", str(self.log), "--state", str(self.state)]
+        words += ["--settings", str(self.log.parent)]
         done = CliRunner().invoke(cli, words, catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return parsed(self.text.read_text())
@@ -101,6 +104,26 @@ def test_every_metric_is_told_with_its_labels(host: Host) -> None:
     assert samples["kaniko_driver_job_memory_ratio_bucket", (("le", "0.1"), tenant)] == 0
     assert samples["kaniko_driver_job_start_seconds_sum", (tenant,)] == 6.0
     assert samples["kaniko_driver_log_lines_total", (("result", "broken"),)] == 1
+
+
+def test_a_tenant_has_every_series_at_zero_before_its_first_job(host: Host) -> None:
+    (host.log.parent / "tenants").mkdir()
+    (host.log.parent / "tenants" / "team-new.toml").touch()
+    before = host.write()
+    mine = {key: value for key, value in before.items() if ("tenant", "team-new") in key[1]}
+    assert set(mine.values()) == {0}
+    categories = {dict(labels).get("category") for name, labels in mine if name == "kaniko_driver_job_failures_total"}
+    assert categories == CATEGORIES | FATAL_SUB_STAGES
+    host.ran(job(1, tenant="team-new", failure={"category": "node_lost"}))
+    after = host.write()
+    assert after["kaniko_driver_job_failures_total", (("category", "node_lost"), ("tenant", "team-new"))] == 1
+    # Whose labels come with the job: nodes.
+    assert {name for name, _ in after.keys() - before.keys()} == {"kaniko_driver_pod_seconds_total"}
+
+
+def test_a_tenant_without_a_settings_file_is_told_of_when_its_first_job_begins(host: Host) -> None:
+    host.ran(job(1, at=time.time())[:1])
+    assert host.write()["kaniko_driver_job_failures_total", (("category", "quota"), ("tenant", "team-blue"))] == 0
 
 
 def test_a_job_counts_once_whenever_its_lines_come(host: Host) -> None:
