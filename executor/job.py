@@ -108,6 +108,8 @@ class Job:
     """Port that a service is to listen on before scripts begin -> its image."""
     services_wait: int = 0
     """Seconds to wait for that."""
+    service_logs: dict[str, str] = field(default_factory=dict)
+    """Container of a service whose log is shown in the job's -> its name there; empty unless the job asks for it."""
     warm: str = ""
     """Fingerprint of the warm pods that could serve this job; empty where none could."""
     cold_because: str = ""

@@ -73,11 +73,15 @@ class Wire:
 
     def request(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> Answer:
         """Send a request and wait for the head of its answer."""
+        self.send(method, path, headers, body)
+        return Answer(self)
+
+    def send(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> None:
+        """Send a request whose answer may be long in coming."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}", *(f"{name}: {value}" for name, value in headers)]
         if body:
             lines.append(f"Content-Length: {len(body)}")
         self.socket.sendall("\r\n".join((*lines, "", "")).encode("ascii") + body)
-        return Answer(self)
 
     def close(self) -> None:
         """Drop the connection without a farewell."""
@@ -110,17 +114,21 @@ class Answer:
                 raise ConnectionError("the server sent an answer that is too long")
         return bytes(self.body)
 
-    def line(self) -> bytes:
-        """Wait for a line; empty at the end of the body, or when the server leaves in the middle of it."""
-        while (end := self.body.find(b"\n")) < 0:
+    def line(self, most: int = _LONGEST_CHUNK) -> bytes:
+        """Wait for a line; empty at the end of the body, or when the server leaves in the middle of it.
+
+        One that is longer than `most` comes in pieces, the last of which ends with a newline.
+        """
+        while (end := self.body.find(b"\n")) < 0 and len(self.body) < most:
             try:
                 if self._whole:
                     return b""
                 self._more()
             except Ended:
                 return b""
-        taken = bytes(self.body[: end + 1])
-        del self.body[: end + 1]
+        end = min(end + 1 or most, most)
+        taken = bytes(self.body[:end])
+        del self.body[:end]
         return taken
 
     def has_line(self) -> bool:

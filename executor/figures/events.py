@@ -208,6 +208,13 @@ EVENTS = (
         fields=("seconds", *_USED),
     ),
     Event(
+        name="logs of services cannot be read",
+        level="error",
+        stages=("prepare", "run"),
+        what="For a job with `CI_DEBUG_SERVICES`; its log says why, and the job goes on. Written once for a job.",
+        fields=("exception",),
+    ),
+    Event(
         name="the script was not stopped",
         level="warning",
         stages=("run",),

@@ -51,6 +51,8 @@ class Sidecar:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     variables: Mapping[str, str]
+    log_name: str = ""
+    """What its lines are marked with where the job log shows them."""
     health_port: int = 0
     """TCP port to wait for before the job's scripts begin; 0 for none."""
 
@@ -68,6 +70,11 @@ class Services:
     def health_ports(self) -> dict[str, str]:
         """Port to wait for, as text -> image of its service; one image may run twice, but never on one port."""
         return {str(sidecar.health_port): sidecar.image for sidecar in self.sidecars if sidecar.health_port}
+
+    @property
+    def log_names(self) -> dict[str, str]:
+        """Container -> what its lines are marked with in the job log."""
+        return {sidecar.container: sidecar.log_name for sidecar in self.sidecars}
 
 
 def choose_services(response: JobResponse, tenant: Tenant) -> Services:
@@ -128,6 +135,7 @@ def _sidecar(index: int, response: JobResponse, tenant: Tenant) -> Sidecar:
     return Sidecar(
         container=names.service(index),
         image=service.name,
+        log_name="-".join((_VERSION.sub("", service.name), *service.aliases)),
         pull_policy=choose_pull_policy(service.pull_policies, tenant, service.name),
         entrypoint=service.entrypoint,
         command=service.command,

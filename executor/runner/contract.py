@@ -20,6 +20,8 @@ JOB_FILE_VARIABLE = "KANIKO_DRIVER_JOB_FILE"
 
 _JOB_VARIABLE = "CUSTOM_ENV_"
 """What the runner puts before the name of every variable of a job."""
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+"""As strconv.ParseBool of Go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,11 @@ def job_variables(environment: Mapping[str, str], prefix: str) -> dict[str, str]
     """Return the job's variables whose names begin with `prefix`: wishes of its author, and never to be trusted."""
     start = _JOB_VARIABLE + prefix
     return {name.removeprefix(_JOB_VARIABLE): value for name, value in environment.items() if name.startswith(start)}
+
+
+def is_asked_for(variables: Mapping[str, str], name: str) -> bool:
+    """Tell whether the job's author switched something on, by any word that the runner takes for true."""
+    return variables.get(name, "") in _TRUE
 
 
 def required(environment: Mapping[str, str], name: str) -> str:

@@ -21,7 +21,7 @@ from executor.pod.image import choose_image
 from executor.pod.logins import merged_logins
 from executor.pod.manifest import PodRequest, render
 from executor.pod.services import choose_services
-from executor.runner.contract import JOB_FILE_VARIABLE, job_variables, required
+from executor.runner.contract import JOB_FILE_VARIABLE, is_asked_for, job_variables, required
 from executor.runner.response import JobResponse, read_job_response
 from executor.scrub import readable
 from executor.settings.files import Authorities, authorities, text_of
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from executor.stages.joblog import JobLog
 
 _DELETE_SLACK = 600
+_SHOW_SERVICES = "CI_DEBUG_SERVICES"
 _LONGEST_NAME = 255
 """Of a job, in characters: GitLab's own limit."""
 _TRACEPARENT = r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
@@ -70,7 +71,7 @@ def config(folder: str, tenant: str | None, journal: Journal, log: JobLog) -> in
     settings = load(folder, name)
     # The runner's temporary folder of this attempt: private to its user, removed by the runner.
     private = os.path.dirname(os.path.abspath(os.environ["JOB_RESPONSE_FILE"]))
-    wishes = job_variables(os.environ, overrides.PREFIX)
+    wishes = job_variables(os.environ, overrides.PREFIX) | job_variables(os.environ, _SHOW_SERVICES)
     job = resolve(settings, response, wishes, private=private, now=time.time())
     path = os.path.join(private, "kaniko-driver.json")
     job.write(path)
@@ -167,6 +168,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
         secrets=tuple(own_secrets),
         health_ports=services.health_ports,
         services_wait=tenant.services.wait.seconds,
+        service_logs=services.log_names if is_asked_for(wishes, _SHOW_SERVICES) else {},
         warm=warm,
         cold_because=cold_because,
         authors_image=image.authors,

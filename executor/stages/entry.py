@@ -33,6 +33,8 @@ _KEEP = "kaniko-driver.keep"
 """Beside the job file when `run` tells `cleanup` that the pod is to be kept."""
 _LOST = "kaniko-driver.node-lost"
 """Beside the job file when `run` found that the pod's node is gone."""
+_SERVICES = "kaniko-driver.services"
+"""Beside the job file where stages show the logs of services: up to where they have."""
 _UNREACHABLE = "kaniko-driver.api-unreachable"
 """Beside the job file when `prepare` has waited for the API server in vain."""
 
@@ -63,7 +65,8 @@ def _prepare(arguments: list[str], _: Contract, journal: Journal, log: JobLog) -
     # Where a warm pod is claimed, the later stages find it in the job file.
     rewrite = functools.partial(Job.write, path=str(job_file_path(os.environ)))
     try:
-        return prepare(job, journal, log, intent=os.path.join(folder, _CREATING), rewrite=rewrite)
+        intent, services = (os.path.join(folder, name) for name in (_CREATING, _SERVICES))
+        return prepare(job, journal, log, intent=intent, services_file=services, rewrite=rewrite)
     except ClusterUnreachable:
         with open(os.path.join(folder, _UNREACHABLE), "w", encoding="ascii"):
             pass
@@ -87,6 +90,7 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
         authors_mark=os.path.join(folder, _AUTHORS_BEGAN),
         keep_mark=os.path.join(folder, _KEEP),
         lost_mark=os.path.join(folder, _LOST),
+        services_file=os.path.join(folder, _SERVICES),
     )
     return run(job, contract, journal, log, call)
 

@@ -68,6 +68,17 @@ class JobLog:
         self.say_waiting()
         self._write(_lines(text))
 
+    def insert(self, lines: str) -> None:
+        """Add whole lines of somebody else's, as they are, as soon as no line of the script is torn by them."""
+        if self._at_line_start:
+            self._write(lines)
+        else:
+            self._waiting += lines
+
+    def holds_back(self) -> bool:
+        """Tell whether something waits for the end of a line of the script."""
+        return bool(self._waiting)
+
     @contextlib.contextmanager
     def section(self, name: str, header: str, *, collapsed: bool = False) -> Iterator[None]:
         """Fold what is said inside under a header; without sections it is said all the same.
@@ -91,16 +102,13 @@ class JobLog:
 
     def say_between_lines(self, text: str) -> None:
         """Tell the developer something as soon as no line of the script is torn by it."""
-        if self._at_line_start:
-            self.say(text)
-        else:
-            self._waiting = text
+        self.insert(_lines(text))
 
     def say_waiting(self) -> None:
         """Tell what still waits for the end of a line, since nothing more of the script comes."""
-        text, self._waiting = self._waiting, ""
-        if text:
-            self.say(text)
+        lines, self._waiting = self._waiting, ""
+        if lines:
+            self._write(lines)
 
     def fail(self, error: DriverError) -> None:
         """Tell what happened, why, and what to do next."""

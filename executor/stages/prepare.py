@@ -17,8 +17,10 @@ from executor.pod import names
 from executor.pod.readiness import takes_scripts
 from executor.runner import sections
 from executor.stages import cancel
+from executor.stages.beside import ticking
 from executor.stages.room import Room
 from executor.stages.waiting import Waiting, not_started
+from executor.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +44,17 @@ _SERVER_ERROR = 500
 """From here on an answer does not say whether the pod was made."""
 
 
-def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str, rewrite: Callable[[Job], None]) -> int:
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """What the stage leaves beside the job file."""
+
+    intent: str
+    services: str
+
+
+def prepare(
+    job: Job, journal: Journal, log: JobLog, *, intent: str, services_file: str, rewrite: Callable[[Job], None]
+) -> int:
     """Carry out the stage.
 
     Args:
@@ -50,6 +62,7 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str, rewrite: Ca
         journal: operator log.
         log: job log.
         intent: path of a mark that exists while a create may be in flight; `cleanup` looks at it.
+        services_file: path of a file that tells `run` up to where the services' logs have been shown.
         rewrite: writes the job file anew, for a job that has claimed a pod of another name.
 
     Raises:
@@ -67,7 +80,8 @@ def prepare(job: Job, journal: Journal, log: JobLog, *, intent: str, rewrite: Ca
     with api:
         claimed = _claimed(api, job, journal, log, rewrite) if job.warm or job.cold_because else None
         if claimed is None:
-            pod = _started(api, job, journal, log, runner, since=started, intent=intent)
+            files = _Files(intent=intent, services=services_file)
+            pod = _started(api, job, journal, log, runner, since=started, files=files)
         else:
             job, pod = claimed
             with _deleted_on_failure(job, journal):
@@ -102,22 +116,23 @@ def _claimed(
 
 
 def _started(  # noqa: PLR0913 - the stage's own surroundings
-    api: Api, job: Job, journal: Journal, log: JobLog, runner: cancel.Runner, *, since: float, intent: str
+    api: Api, job: Job, journal: Journal, log: JobLog, runner: cancel.Runner, *, since: float, files: _Files
 ) -> dict[str, Any]:
     """Create the job's own pod, and return it once it accepts scripts."""
     place = f"{job.connection.namespace}/{job.pod}"
     with _deleted_on_failure(job, journal), log.section(sections.name("pod", job.pod), f"starting pod {place}"):
-        pod = Room(api, job, log, journal, runner).take(lambda: _create(api, job, intent))
+        pod = Room(api, job, log, journal, runner).take(lambda: _create(api, job, files.intent))
         journal.info("pod created")
         if job.secrets:
             pod = _open_gate(api, job, pod)
-        pod = _await_ready(api, job, pod, Waiting(api, job, journal, log, since=since))
-        runner.check()
-        if job.manifest["spec"].get("initContainers"):
-            with cancel.shielded():
-                # Imported here: it brings the exec stream along, which few jobs need in this stage.
-                from executor.stages.services import await_services
-            await_services(api, job, pod, journal, log)
+        with ticking(job, journal, log, files.services, runner.check) as tick:
+            pod = _await_ready(api, job, pod, Waiting(api, job, journal, log, since=since))
+            tick()
+            if job.manifest["spec"].get("initContainers"):
+                with cancel.shielded():
+                    # Imported here: it brings the exec stream along, which few jobs need in this stage.
+                    from executor.stages.services import await_services
+                await_services(api, job, pod, journal, log, tick)
     return pod
 
 

@@ -15,6 +15,7 @@ from executor.errors import Cancelled, PodLost, RunnerGone
 from executor.pod import names
 from executor.runner import sections, substages
 from executor.stages import cancel
+from executor.stages.beside import ticking
 from executor.stages.tail import Tail
 from executor.values import dataclass
 
@@ -45,6 +46,8 @@ class Call:
     """Path of a mark that tells `cleanup` to keep the pod."""
     lost_mark: str
     """Path of a mark that tells `cleanup` that no node will ever end the pod."""
+    services_file: str
+    """Path of a file that tells up to where the services' logs have been shown."""
 
 
 def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call) -> int:
@@ -78,32 +81,25 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             category=Category.NODE_LOST,
         )
     runner, tail = cancel.Runner(), Tail(log.script_output)
-    surroundings = _surroundings(job, journal, log, tick=runner.check, helper=helper, sink=tail.pass_on)
-    script = Script(order, surroundings, connection_timeout=job.connection_timeout)
     began = time.monotonic()
     try:
-        try:
-            ended = script.run()
-            # A short script may end before anybody looked.
-            runner.check()
-        except Cancelled:
-            journal.info("cancelled")
-            # The runner may go away in the middle of this, too.
-            stopped = _stop(script, job, log)
-            # Whoever ends a whole host sends SIGTERM to the runner and to us at once.
-            runner.check()
-            if stopped is None:
-                return contract.system_failure
-            _tell_what_it_used(script, stopped, job, journal, log, seconds=time.monotonic() - began)
-            return contract.script_failed(stopped.code or 1, log.say)
-        except PodLost as lost:
-            _tell_what_it_used(script, None, job, journal, log, seconds=time.monotonic() - began)
-            if lost.category == Category.NODE_LOST:
-                _leave_mark(call.lost_mark)
-            raise
+        with ticking(job, journal, log, call.services_file, runner.check) as tick:
+            surroundings = _surroundings(job, journal, log, tick=tick, helper=helper, sink=tail.pass_on)
+            script = Script(order, surroundings, connection_timeout=job.connection_timeout)
+            ended, cancelled = _to_its_end(script, job, journal, log, runner)
+    except PodLost as lost:
+        _tell_what_it_used(script, None, job, journal, log, seconds=time.monotonic() - began)
+        if lost.category == Category.NODE_LOST:
+            _leave_mark(call.lost_mark)
+        raise
     except (RunnerGone, BrokenPipeError):
         _leave_nothing(job, journal)
         return contract.system_failure
+    if ended is None:
+        return contract.system_failure
+    if cancelled:
+        _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
+        return contract.script_failed(ended.code or 1, log.say)
     hint = _why_kaniko_failed(script, ended, tail)
     _tell_how_it_ended(ended, hint, journal, log, seconds=time.monotonic() - began)
     _tell_what_it_used(script, ended, job, journal, log, seconds=time.monotonic() - began)
@@ -137,6 +133,29 @@ def _belongs_to_helper(call: Call, journal: Journal, log: JobLog) -> bool:
 def _leave_mark(path: str) -> None:
     with open(path, "w", encoding="ascii"):
         pass
+
+
+def _to_its_end(
+    script: Script, job: Job, journal: Journal, log: JobLog, runner: cancel.Runner
+) -> tuple[Exited | None, bool]:
+    """Return how a script ended, None where that is not known, and whether it was cancelled or timed out.
+
+    The pod stays also then, since after_script may follow.
+    """
+    try:
+        ended = script.run()
+        # A short script may end before anybody looked.
+        runner.check()
+    except Cancelled:
+        journal.info("cancelled")
+        # The runner may go away in the middle of this, too.
+        stopped = script.stop(grace=job.stop_grace)
+        if stopped is None:
+            log.say("the script could not be stopped in time; it ends with its pod")
+        # Whoever ends a whole host sends SIGTERM to the runner and to us at once.
+        runner.check()
+        return stopped, True
+    return ended, False
 
 
 def _surroundings(
@@ -222,14 +241,6 @@ def _tell_what_it_used(
             log.say(detail)
     for warning in found.warnings:
         log.say(warning)
-
-
-def _stop(script: Script, job: Job, log: JobLog) -> Exited | None:
-    """Cancelled, or timed out: the script ends, the pod stays, since after_script may follow."""
-    ended = script.stop(grace=job.stop_grace)
-    if ended is None:
-        log.say("the script could not be stopped in time; it ends with its pod")
-    return ended
 
 
 def _leave_nothing(job: Job, journal: Journal) -> None:

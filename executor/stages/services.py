@@ -13,10 +13,10 @@ from executor.cluster.stream import STDOUT, ExecStream
 from executor.diagnosis import cause
 from executor.errors import ClusterRefused, ClusterUnreachable, OwnContainerFailed
 from executor.pod import names, programs
-from executor.stages import cancel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from executor.cluster.api import Api
@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 _CONNECTION_SLACK = 15
 
 
-def await_services(api: Api, job: Job, pod: dict[str, Any], journal: Journal, log: JobLog) -> None:
+def await_services(
+    api: Api, job: Job, pod: dict[str, Any], journal: Journal, log: JobLog, tick: Callable[[], None]
+) -> None:
     """Wait for every port that a service names in HEALTHCHECK_TCP_PORT, and say which services are in trouble.
+
+    `tick` is called about once a second.
 
     Raises:
         OwnContainerFailed: one ended for whose port the job waits.
     """
-    deaf = _deaf(job, journal) if job.health_ports else []
+    deaf = _deaf(job, journal, tick) if job.health_ports else []
     if deaf:
         # Their states may be older than the wait was.
         pod = api.get_pod(job.pod) or pod
@@ -48,10 +52,9 @@ def await_services(api: Api, job: Job, pod: dict[str, Any], journal: Journal, lo
         log.say(f"warning: the service {status.get('image', '')} does not stay up\n{cause.last_words(status)}")
 
 
-def _deaf(job: Job, journal: Journal) -> list[str]:
+def _deaf(job: Job, journal: Journal, tick: Callable[[], None]) -> list[str]:
     """Return the ports that nobody could connect to in time."""
     answer = b""
-    runner = cancel.Runner()
     end = time.monotonic() + job.services_wait + _CONNECTION_SLACK
     try:
         stream = ExecStream(
@@ -63,7 +66,7 @@ def _deaf(job: Job, journal: Journal) -> list[str]:
         )
         try:
             while time.monotonic() < end:
-                runner.check()
+                tick()
                 try:
                     frame = stream.receive(1.0)
                 except TimeoutError:

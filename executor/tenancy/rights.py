@@ -28,7 +28,11 @@ RULES: tuple[dict[str, Any], ...] = (
 _RESIZE = {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]}
 """Warm pods that wait small grow when a job claims them; the admission policy bounds it as it does every change."""
 
+SERVICE_LOGS = {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
+"""What services print is shown in the logs of jobs that set CI_DEBUG_SERVICES."""
+
 
 def rules(tenant: Tenant) -> list[dict[str, Any]]:
     """Return what the driver may do in this tenant's namespace."""
-    return [*RULES, *([_RESIZE] if tenant.capacity.warm_small else [])]
+    resize = [_RESIZE] if tenant.capacity.warm_small else []
+    return [*RULES, *resize, *([SERVICE_LOGS] if tenant.services.allowed else [])]

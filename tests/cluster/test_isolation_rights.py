@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from executor.tenancy.rights import RULES
+from executor.tenancy.rights import RULES, SERVICE_LOGS
 from testbed import api, layout
 
 from . import fence
@@ -47,9 +47,10 @@ RESOURCES = (
     ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
     ("certificates.k8s.io", "certificatesigningrequests"),
 )
+# The bed's tenants may have services, whose logs a job may ask for.
 NEEDED = {
     (group, resource, verb)
-    for rule in RULES
+    for rule in (*RULES, SERVICE_LOGS)
     for group in rule["apiGroups"]
     for resource in rule["resources"]
     for verb in rule["verbs"]

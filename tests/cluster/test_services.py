@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from testbed import api, ci, layout
@@ -66,6 +67,35 @@ def test_no_variable_of_a_service_stands_in_the_pod_and_its_secret_goes_with_it(
     assert secret["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
     assert job.wait().state == "success"
     wait_for("the end of the Secret", lambda: api.get("Secret", name, author.tenant.name) is None, 60)
+
+
+def test_what_services_print_is_in_the_job_log_where_the_job_asks_for_it(author: Author) -> None:
+    talks = service(
+        "n=0; echo $SECRET; while :; do n=$((n + 1)); echo tick $n >&2; sleep 0.2; done",
+        alias="clock",
+        SECRET="$PASSWORD",
+    )
+    job = author.submits(
+        JobSpec(
+            author.tenant.name,
+            script=("printf 'half a '; sleep 2; echo line", "sleep 2; echo asleep no more"),
+            services=(talks,),
+            variables=(
+                Variable("CI_DEBUG_SERVICES", "true"),
+                Variable("PASSWORD", SECRET, public=False, masked=True),
+            ),
+        )
+    )
+    result = job.wait()
+    log = plain(result.trace)
+    assert result.state == "success", log
+    ticks = re.findall(r"\[service:10\.77\.0\.1:5000/library/busybox-clock\] [0-9T:.-]+Z tick ([0-9]+)\n", log)
+    assert ticks == [str(n) for n in range(1, len(ticks) + 1)], log
+    assert "\nhalf a line\n" in log
+    # While the script runs, before its last line.
+    assert len(re.findall("tick", log[: log.index("asleep no more")])) > 10
+    assert SECRET not in log
+    assert "[MASKED]" in log
 
 
 def test_a_service_that_ends_at_once_is_told_with_its_last_words(author: Author) -> None:

@@ -77,6 +77,10 @@ class Exchange:
         """Send one line of such an answer."""
         self._chunk(json.dumps(document).encode() + b"\n")
 
+    def text(self, text: str) -> None:
+        """Send a piece of such an answer as it is."""
+        self._chunk(text.encode())
+
     def end_lines(self) -> None:
         """End such an answer cleanly."""
         self._chunk(b"")

@@ -56,6 +56,8 @@ def unwanted(module: str, *names: str) -> list[str]:
                     "executor.diagnosis",
                     "executor.stages.summary",
                     "executor.stages.keeping",
+                    "executor.stages.servicelogs",
+                    "threading",
                 ),
             ),
         ),

@@ -38,7 +38,8 @@ def main(first: int, jobs: int, at_once: int, folder: Path) -> None:
         job = _job(first + number, access)
         journal, began = Journal(str(folder / "driver.jsonl"), job=job.id), time.monotonic()
         try:
-            prepare(job, journal, JobLog(log), intent=_marks(folder, job)["intent"], rewrite=lambda _: None)
+            intent, none = _marks(folder, job)["intent"], str(folder / "no-services")
+            prepare(job, journal, JobLog(log), intent=intent, services_file=none, rewrite=lambda _: None)
             seconds.append(time.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - one job's failure is a figure of the others
             failures.append(str(error))

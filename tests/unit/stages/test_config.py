@@ -287,6 +287,19 @@ class TestSecretsOfAJob:
         assert b64decode(job.secrets[-1]["data"]["POSTGRES_PASSWORD"]) == b"s3cret-of-db"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [("true", True), ("1", True), ("", False), ("false", False), ("yes", False)]
+)
+def test_logs_of_services_are_shown_where_the_job_says_so_in_a_word_that_the_runner_takes(
+    resolver: Resolver, value: str, *, shown: bool
+) -> None:
+    resolver.wishes = {"CI_DEBUG_SERVICES": value}
+    services = (Service(name="registry.example.com:5000/group/db:16", aliases=("db", "sql")), Service(name="redis"))
+    job = resolver.resolve(replace(RESPONSE, services=services), services={"allowed": ["*"]})
+    expected = {"svc-0": "registry.example.com:5000/group/db-db-sql", "svc-1": "redis"}
+    assert job.service_logs == (expected if shown else {})
+
+
 @pytest.mark.parametrize("content", [None, b"{", b"\xff s3cret"])
 def test_logins_that_cannot_be_used_are_told_without_their_content(resolver: Resolver, content: bytes | None) -> None:
     if content is None:

@@ -167,3 +167,15 @@ class TestSections:
         with output.log.section("one", "header"):
             output.log.say("inside")
         assert output.read() == b"kaniko-driver: header\nkaniko-driver: inside\n"
+
+
+def test_whole_lines_of_others_are_added_between_two_of_the_scripts(output: Output) -> None:
+    output.log.insert("one\n")
+    output.script(b"half")
+    assert not output.log.holds_back()
+    output.log.insert("two\n")
+    output.log.insert("three\n")
+    assert output.log.holds_back()
+    output.script(b" a line\n")
+    assert not output.log.holds_back()
+    assert output.read() == b"one\nhalf a line\ntwo\nthree\n"

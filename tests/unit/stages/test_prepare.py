@@ -105,6 +105,7 @@ class Stage:
     def __init__(self, folder: Path, connection: Connection) -> None:
         self.connection = connection
         self.intent = folder / "creating"
+        self.services_file = folder / "services"
         self.journal = folder / "journal"
         self.output = folder / "log"
         self.descriptor = os.open(self.output, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -117,7 +118,12 @@ class Stage:
     def run(self, **changes: Any) -> int:
         job: Job = make_job(self.connection, **changes)
         return stage.prepare(
-            job, Journal(str(self.journal)), self.log, intent=str(self.intent), rewrite=self.rewritten.append
+            job,
+            Journal(str(self.journal)),
+            self.log,
+            intent=str(self.intent),
+            services_file=str(self.services_file),
+            rewrite=self.rewritten.append,
         )
 
     @property

@@ -70,6 +70,10 @@ class TestRights:
         assert "*" not in json.dumps(rules)
         assert all(rule["apiGroups"] == [""] for rule in rules)
 
+    def test_logs_of_services_may_be_read_where_there_may_be_services(self) -> None:
+        rules = objects(services={"allowed": ["*"]})["Role", "kaniko-driver"]["rules"]
+        assert {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]} in rules
+
     def test_the_role_is_the_drivers_alone(self) -> None:
         binding = OBJECTS["RoleBinding", "kaniko-driver"]
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "kaniko-driver", "namespace": "tenant-a"}]
