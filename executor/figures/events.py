@@ -208,6 +208,13 @@ EVENTS = (
         fields=("seconds", *_USED),
     ),
     Event(
+        name="the events of the pod cannot be read",
+        level="warning",
+        stages=("prepare",),
+        what="They would tell whether the node could read the login for an image that a registry refused.",
+        fields=("reason",),
+    ),
+    Event(
         name="logs of services cannot be read",
         level="error",
         stages=("prepare", "run"),
