@@ -87,6 +87,13 @@ def _prepare(progress: Progress) -> None:
             images.build(image, progress)
 
 
+def build_cache_registry(progress: Progress) -> None:
+    """Build the one program that tests without a bed need, too, with Go where that is missing."""
+    if not programs.CACHE_REGISTRY.artifact.ready:
+        with cache.lock(layout.CACHE / "lock", progress, FILLING):
+            programs.build(programs.CACHE_REGISTRY, packages.ensure_go(progress), progress)
+
+
 def _build_programs(progress: Progress) -> None:
     wanted = programs.missing()
     if wanted:

@@ -65,6 +65,7 @@ def main(kinds: tuple[str, ...], *, keep: bool, count: int, expression: str) -> 
             elif kind == "cluster":
                 _on_the_bed(progress, expression, keep=keep, count=count)
             else:
+                _build_cache_registry(progress)
                 _pytest(progress, kind, expression, workers=min(os.cpu_count() or 1, MOST_WORKERS))
     except BedError as error:
         sys.exit(f"scripts/test: {error}")
@@ -89,6 +90,14 @@ def _pytest(progress: Progress, kind: str, expression: str, *, workers: int) -> 
     selection = ["-k", expression] if expression else []
     spread = [f"--numprocesses={workers}", *SIDE_BY_SIDE] if workers > 1 else []
     _run([str(PROGRAMS / "pytest"), f"tests/{kind}", *spread, *selection])
+
+
+def _build_cache_registry(progress: Progress) -> None:
+    """Build it now and not with the bed, which takes as long: its tests are skipped without."""
+    try:
+        bed.build_cache_registry(progress)
+    except BedError as error:
+        progress.say(f"WARNING: the tests of the cache registry are skipped: {error}")
 
 
 def _on_the_bed(progress: Progress, expression: str, *, keep: bool, count: int) -> None:

@@ -13,7 +13,8 @@ import pytest
 from executor.cache import registry, sts
 from executor.cache.use import Use
 from tests.support import aws as server
-from tests.support.cache_registry import build, serving
+from tests.support import cache_registry
+from tests.support.cache_registry import serving
 from tests.support.tenants import MINIMAL, tenant, write_settings
 
 if TYPE_CHECKING:
@@ -104,12 +105,9 @@ class TestLifecycle:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program() -> Path:
     """The cache registry."""
-    found = build(tmp_path_factory.mktemp("program"))
-    if found is None:
-        pytest.skip("Go is not installed")
-    return found
+    return cache_registry.program()
 
 
 class TestKeysOfRoles:

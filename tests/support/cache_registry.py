@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from executor.cache import registry
 from executor.cache.use import Use
 from executor.pod.control import CacheStory, ControlLines
 from executor.settings.load import load
-from testbed import layout, packages, programs, s3
+from testbed import cache, layout, packages, programs, s3
+from testbed.progress import Progress
 from testbed.tenants import CACHE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from testbed.layout import Tenant
 
-MODULE = Path(__file__).parents[2] / "cache-registry"
 IMAGE = b'{"created":"2026-11-25T00:00:00Z"}'
 
 
@@ -114,13 +115,18 @@ def serving(program: Path, environment: dict[str, str]) -> Iterator[CacheRegistr
             process.terminate()
 
 
-def build(folder: Path) -> Path | None:
-    """Build the program from this checkout; None where Go is not installed."""
+def program() -> Path:
+    """Return the program of this checkout, built; skips the test where it is not and Go is not installed."""
+    built = programs.CACHE_REGISTRY
+    if not built.artifact.ready:
+        with cache.lock(layout.CACHE / "lock", Progress(), "filling the cache"):
+            programs.build(built, present_go(), Progress())
+    return built.path
+
+
+def present_go() -> Path:
+    """Return Go; skips the test where it is not installed."""
     go = packages.present_go()
     if go is None:
-        return None
-    target = folder / "cache-registry"
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
-    command = (str(go), "build", "-o", str(target), ".")
-    subprocess.run(command, cwd=MODULE, env=environment, check=True, timeout=540, capture_output=True)
-    return target
+        pytest.skip("Go is not installed; `scripts/test` does it")
+    return go

@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from executor.cache import registry
 from executor.cache.use import Use
-from testbed import packages
+from testbed import programs
+from tests.support import cache_registry
 from tests.support.tenants import CACHE, tenant
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-MODULE = Path(__file__).parents[3] / "cache-registry"
 USE = Use(mode="read-write", prefix="cache/a")
-GO = packages.present_go()
 
 
 def configured(use: Use = USE, ca: str = "", **table: Any) -> dict[str, Any]:
@@ -58,26 +57,8 @@ def test_kaniko_is_pointed_at_it_and_keeps_layers_as_long_as_they_are_found() ->
     assert set(registry.kaniko_flags(cache, Use(mode="read-only", prefix="p"))) == {*flags, "--no-push-cache=true"}
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program itself."""
-    if GO is None:
-        pytest.skip("Go is not installed")
-    path = tmp_path_factory.mktemp("program") / "cache-registry"
-    _go("build", "-o", str(path), ".")
-    return path
-
-
-def _go(*words: str) -> None:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
-    done = subprocess.run(
-        (str(GO), *words), cwd=MODULE, env=environment, capture_output=True, text=True, timeout=540, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture
-def running(program: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The program with the configuration of a pod, in this machine's own folders."""
     (tmp_path / "pulse").mkdir()
     configuration = configured(port=5999) | {
@@ -86,7 +67,7 @@ def running(program: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         "pulse": str(tmp_path / "pulse"),
     }
     process = subprocess.Popen(
-        [program], env={"LAYER_CACHE": json.dumps(configuration)}, stdout=subprocess.PIPE, text=True
+        [cache_registry.program()], env={"LAYER_CACHE": json.dumps(configuration)}, stdout=subprocess.PIPE, text=True
     )
     yield process
     process.kill()
@@ -104,7 +85,11 @@ def test_the_program_takes_what_the_driver_writes_and_ends_when_it_is_told(runni
     assert running.returncode == 0
 
 
-def test_the_programs_own_tests_pass(program: Path) -> None:
-    assert program.exists()
-    _go("vet", ".")
-    _go("test", ".")
+@pytest.mark.parametrize("verb", ["vet", "test"])
+def test_the_programs_own_tests_pass(verb: str) -> None:
+    # With the flags of its build, so that nothing is compiled a second time.
+    command = (str(cache_registry.present_go()), verb, "-trimpath", ".")
+    environment = {**os.environ, **programs.BUILD_SETTINGS}
+    folder = programs.CACHE_REGISTRY.folder
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
