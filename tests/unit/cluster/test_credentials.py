@@ -7,6 +7,7 @@ import ssl
 import stat
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -226,6 +227,18 @@ class TestPlugin:
         assert plugin.calls == 1
 
 
+def shown(server: ssl.SSLContext, client: ssl.SSLContext) -> bytes | None:
+    """Return the certificate that a client shows to a server that asks for one."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = client.wrap_bio(back, there, server_hostname="127.0.0.1")
+    answering = server.wrap_bio(there, back, server_side=True)
+    for _ in range(4):
+        for side in (asking, answering):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return answering.getpeercert(binary_form=True)
+
+
 class TestTls:
     def test_the_server_is_verified(self, certificate: Certificate) -> None:
         context = tls_context(Connection(server="https://x", namespace="n", ca_file=str(certificate.certificate)))
@@ -244,15 +257,14 @@ class TestTls:
         context = tls_context(Connection(server="https://x", namespace="n", insecure=True))
         assert context.verify_mode is ssl.CERT_NONE
 
-    def test_a_client_certificate_is_loaded_with_its_key(self, certificate: Certificate) -> None:
-        tls_context(
-            Connection(
-                server="https://x",
-                namespace="n",
-                certificate_file=str(certificate.certificate),
-                key_file=str(certificate.key),
-            )
-        )
+    def test_a_client_certificate_is_shown_to_the_server(self, certificate: Certificate) -> None:
+        names = str(certificate.certificate), str(certificate.key)
+        connection = Connection(server="https://127.0.0.1", namespace="n", ca_file=names[0])
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=names[0])
+        server.verify_mode = ssl.CERT_OPTIONAL
+        server.load_cert_chain(*names)
+        assert shown(server, tls_context(replace(connection, certificate_file=names[0], key_file=names[1])))
+        assert not shown(server, tls_context(connection))
 
     @pytest.mark.parametrize("field", ["ca_file", "certificate_file"])
     def test_a_missing_file_is_told_by_name(self, tmp_path: Path, field: str) -> None:

@@ -141,6 +141,7 @@ class TestBounds:
     def test_memory_backed_volumes_are_a_few_mebibytes(self) -> None:
         # They count against the memory limit of the container that writes them.
         in_memory = [volume["emptyDir"] for volume in POD["spec"]["volumes"] if "medium" in volume["emptyDir"]]
+        assert in_memory
         assert all(Bytes.parse(volume["sizeLimit"]).count <= 8 * 2**20 for volume in in_memory)
 
     def test_every_volume_is_mounted_and_every_mount_has_its_volume(self) -> None:

@@ -127,6 +127,14 @@ def test_the_runners_own_boot_check_is_a_job_like_any_other(tmp_path: Path) -> N
     assert (job.id, job.project_id, job.image, job.timeout) == (2**63 - 1, 0, "", 60)
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(1, 1), ("60", 60), (90 * 86_400, 90 * 86_400), (10**12, 365 * 86_400), (0, 7200), (-5, 7200), ("soon", 7200)],
+)
+def test_a_job_may_take_what_gitlab_says_and_a_year_at_most(tmp_path: Path, said: object, seconds: int) -> None:
+    assert read(tmp_path, {"id": 1, "runner_info": {"timeout": said}}).timeout == seconds
+
+
 @pytest.mark.parametrize("said", [None, False, "true", 1])
 def test_only_a_plain_yes_makes_a_ref_protected(tmp_path: Path, said: object) -> None:
     assert read(tmp_path, {"id": 1, "git_info": {"protected": said}}).protected is False

@@ -223,6 +223,11 @@ def test_a_request_is_never_above_its_limit(given: dict[str, str], request_: str
     assert (build.memory_request.text, build.memory_limit.text) == (request_, limit)
 
 
+def test_a_figure_that_was_changed_is_told() -> None:
+    assert told(only(memory_request="8Gi", memory_limit="4Gi"), "memory_request is set to the limit, which was below")
+    assert told(only(memory_request="8Gi"), "memory_limit is set to the request: there was no limit")
+
+
 def test_what_says_what_is_so_anyway_is_not_worth_a_word() -> None:
     quiet = only(allowed_images=["registry.example.com/a/*"])
     assert (
