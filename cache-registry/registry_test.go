@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -301,6 +302,36 @@ func TestS3ThatFallsSilentInTheMiddleOfALayerIsAMiss(t *testing.T) {
 	})
 	if newPod(t, b).has(key, large(1)) {
 		t.Fatal("a hit")
+	}
+}
+
+func TestOneSlowRequestAmongManyQuickOnesIsPaidFor(t *testing.T) {
+	budget := newBudget(200 * time.Millisecond)
+	ctx, slow, _ := budget.Begin(context.Background())
+	defer slow.End()
+	for range 200 {
+		_, quick, _ := budget.Begin(context.Background())
+		quick.Moved(1 << 40)
+		defer quick.End()
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the slow one goes on")
+	}
+}
+
+func TestARequestThatHasEndedCostsNoMorePatience(t *testing.T) {
+	budget := newBudget(time.Millisecond)
+	_, call, _ := budget.Begin(context.Background())
+	call.End()
+	for watched := true; watched; time.Sleep(tick) {
+		budget.mu.Lock()
+		watched = budget.watched
+		budget.mu.Unlock()
+	}
+	if budget.Spent() {
+		t.Fatal("nobody waits for S3 any more")
 	}
 }
 

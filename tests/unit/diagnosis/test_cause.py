@@ -255,3 +255,43 @@ def test_a_containers_state_is_found_by_name_or_empty() -> None:
     assert cause.container_state(pod(ALIVE), "helper") == RUNNING
     assert cause.container_state(pod(ALIVE), "absent") == {}
     assert cause.container_state({"metadata": {}}, "build") == {}
+
+
+class TestServices:
+    """Of `services:`; what the author wrote is theirs to mend."""
+
+    def with_service(self, restarts: int, state: dict[str, Any], **more: Any) -> dict[str, Any]:
+        status = {"name": "svc-0", "image": "db:1", "restartCount": restarts, "state": state, **more}
+        found = pod(ALIVE, initContainerStatuses=[status])
+        found["spec"]["initContainers"] = [{"name": "svc-0", "image": "registry.example.com/db:1"}]
+        return found
+
+    @pytest.mark.parametrize("restarts", [0, 1])
+    def test_one_start_may_fail(self, restarts: int) -> None:
+        assert cause.of_waiting_pod(self.with_service(restarts, terminated(3))) is None
+
+    def test_one_that_ends_again_and_again_is_told_with_its_last_words(self) -> None:
+        ended = terminated(3, message="no password given\n")
+        found = cause.of_waiting_pod(self.with_service(2, waiting("CrashLoopBackOff"), lastState=ended))
+        assert found is not None
+        assert (found.category, found.final, found.container) == ("service_failed", True, "svc-0")
+        assert "db:1 ended again and again" in found.what
+        assert found.why == "It ended with exit code 3 (Error). Its last words:\nno password given"
+
+    @pytest.mark.parametrize(("restarts", "state"), [(0, terminated(3)), (1, RUNNING)])
+    def test_one_that_ended_under_its_port_is_told(self, restarts: int, state: dict[str, Any]) -> None:
+        status = self.with_service(restarts, state)
+        found = cause.of_ended_service(status, "registry.example.com/db:1", "5432")
+        assert found is not None
+        assert (found.category, found.final, found.container) == ("service_failed", True, "svc-0")
+        assert "5432" in found.what
+        assert cause.of_ended_service(status, "other:1", "5432") is None
+
+    def test_one_that_is_only_deaf_has_not_ended(self) -> None:
+        status = self.with_service(0, RUNNING)
+        assert cause.failed_services(status) == []
+        assert cause.of_ended_service(status, "registry.example.com/db:1", "5432") is None
+
+    def test_without_an_end_there_are_no_last_words(self) -> None:
+        assert cause.last_words({"state": RUNNING}) == ""
+        assert cause.last_words({"state": terminated(1)}) == "It ended with exit code 1 (Error)."

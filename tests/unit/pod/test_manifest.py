@@ -280,6 +280,12 @@ class TestCommands:
         )
         assert json.loads(variables["LAYER_CACHE"])["prefix"] == "a$(HOME)$$b/tenant-a"
 
+    def test_the_cache_registry_waits_for_a_sign_of_life_longer_than_the_pod_does(self) -> None:
+        manifest = render(tenant(cache=CACHE, timeouts={"idle": "10m"}), REQUEST)
+        keys = {"AWS_ACCESS_KEY_ID": "i", "AWS_SECRET_ACCESS_KEY": "k"}
+        variables = kubelet.environment(containers(manifest)["cache-registry"], keys)
+        assert json.loads(variables["LAYER_CACHE"])["idle_seconds"] == 600 + 15
+
     def test_flags_of_the_driver_come_before_those_of_the_operator(self) -> None:
         command = kubelet.command(containers(pod(kaniko={"flags": ["--verbosity=debug"]}))["tools"])
         flags = command[command.index("flags.default") + 1].splitlines()
