@@ -228,7 +228,9 @@ class TestKeeping:
     ) -> None:
         cluster = Cluster(server)
         cluster.said = said
-        assert self.keep(tmp_path, connection) == ["the pod of the failed job is not kept", "pod deleted"]
+        not_kept, deleted = run(tmp_path, connection, keep_failed=1800, keep_failed_most=2)
+        assert (not_kept["event"], deleted["event"]) == ("the pod of the failed job is not kept", "pod deleted")
+        assert "scrubbed of its secrets" in not_kept["reason"]
         assert (cluster.patches, cluster.deleted) == ([], [POD])
 
     def test_without_the_right_to_mark_it_the_pod_is_deleted(

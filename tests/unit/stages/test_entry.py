@@ -68,6 +68,8 @@ def test_config_wants_to_know_whose_runner_it_is_once(arguments: list[str], word
         ["--tenant="],
         ["--tenant", ""],
         ["--tenat", "a"],
+        ["--tenant", "a", "--settigns", "/s"],
+        ["--tenant", "a", "--settings"],
         ["tenant-a"],
         ["--tenant", "a", "more"],
         ["--tenant", "--settings", "/s"],

@@ -330,6 +330,9 @@ class TestRefused:
         assert message in rejected.value.why
         assert remedy in rejected.value.remedy
         assert "operator" in rejected.value.remedy
+        assert rejected.value.category in {"admission_refused", "right_missing"}
+        # Nothing can land any more, and `cleanup` need not look for it.
+        assert not prepare.intent.exists()
 
     def test_an_unclear_answer_leaves_a_mark_for_cleanup(self, prepare: Stage, cluster: Cluster) -> None:
         cluster.server.answers = [lambda exchange: exchange.refuse(500, "etcdserver: request timed out")]
