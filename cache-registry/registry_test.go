@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -242,7 +243,7 @@ func TestEveryFailureOfS3IsAColdBuildWithAReason(t *testing.T) {
 			b := newBucket(t)
 			newPod(t, b).push(key, large(1))
 			b.fault(fault.answer)
-			second := newPod(t, b)
+			second := newPod(t, b, impatient)
 			began := time.Now()
 			for number := range 5 {
 				if second.has(fmt.Sprint(key, number), nil) {
@@ -252,8 +253,8 @@ func TestEveryFailureOfS3IsAColdBuildWithAReason(t *testing.T) {
 					t.Fatalf("a push that Kaniko would warn of: %d", status)
 				}
 			}
-			// The patience is a second, and retries wait a little.
-			if took := time.Since(began); took > 8*time.Second {
+			// The patience is a second, and retries wait a little; each of ten requests alone would wait for ever.
+			if took := time.Since(began); took > time.Minute {
 				t.Fatalf("%v", took)
 			}
 			story := second.story()
@@ -261,6 +262,52 @@ func TestEveryFailureOfS3IsAColdBuildWithAReason(t *testing.T) {
 				t.Fatalf("%v", story)
 			}
 		})
+	}
+}
+
+func TestOneFailureIsTriedAgainAndNoReasonToGiveUp(t *testing.T) {
+	b := newBucket(t)
+	newPod(t, b).push(key, large(1))
+	failed := false
+	b.fault(func(w http.ResponseWriter, _ *http.Request) bool {
+		if failed {
+			return false
+		}
+		failed = true
+		s3Error(w, http.StatusServiceUnavailable, "SlowDown")
+		return true
+	})
+	if !newPod(t, b).has(key, large(1)) {
+		t.Fatal("a miss")
+	}
+}
+
+func TestS3ThatRefusesIsNotAskedAgain(t *testing.T) {
+	b := newBucket(t)
+	b.fault(func(w http.ResponseWriter, _ *http.Request) bool { s3Error(w, 403, "AccessDenied"); return true })
+	p := newPod(t, b)
+	p.has(key, nil)
+	p.push(key, large(1))
+	b.requests()
+	p.has(key+"x", nil)
+	p.push(key+"x", large(2))
+	if asked := b.requests(); len(asked) != 0 {
+		t.Fatalf("%v", asked)
+	}
+}
+
+func TestTheRoleOfTheNodeIsNobodysHere(t *testing.T) {
+	asked := false
+	node := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer node.Close()
+	b := newBucket(t)
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", node.URL)
+	p := newPod(t, b, func(*Settings) { os.Unsetenv("AWS_ACCESS_KEY_ID"); os.Unsetenv("AWS_SECRET_ACCESS_KEY") })
+	if p.has(key, nil) || asked || len(b.requests()) != 0 {
+		t.Fatal("keys were asked for where they are the node's")
+	}
+	if story := p.story(); Reason(story[11]) != reasonNoKeys {
+		t.Fatalf("%v", story)
 	}
 }
 
@@ -300,7 +347,7 @@ func TestS3ThatFallsSilentInTheMiddleOfALayerIsAMiss(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	})
-	if newPod(t, b).has(key, large(1)) {
+	if newPod(t, b, impatient).has(key, large(1)) {
 		t.Fatal("a hit")
 	}
 }
