@@ -89,7 +89,7 @@ def aws(folder: Path) -> Iterator[Aws]:
         command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        wait_for("moto's server", lambda: ports.listens("127.0.0.1", port), 60)
+        wait_for("moto's server", lambda: ports.listens("127.0.0.1", port), 180)
         yield Aws(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()

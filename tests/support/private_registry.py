@@ -46,7 +46,7 @@ def private_registry(folder: Path, *, mirror_of: str = "", tls: Certificate | No
             env={"OTEL_TRACES_EXPORTER": "none"},
         )
     try:
-        wait_for("the private registry", lambda: ports.listens(layout.HOST_ADDRESS, port), 30)
+        wait_for("the private registry", lambda: ports.listens(layout.HOST_ADDRESS, port), 180)
         yield address
     finally:
         server.terminate()

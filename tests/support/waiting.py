@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS = 20.0
+SECONDS = 60.0
 """Bound of every wait; a loaded machine is no failure."""
 _PERIOD = 0.005
 

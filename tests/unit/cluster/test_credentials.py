@@ -203,7 +203,7 @@ class TestPlugin:
         started = time.monotonic()
         with pytest.raises(CredentialsInvalid, match="TimeoutExpired"):
             authorization(replace(plugin.connection, exec_plugin=hanging))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
     @pytest.mark.parametrize("key", ["", "no key"])
     def test_a_certificate_that_cannot_be_used_is_told(

@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,9 +234,7 @@ class TestCache:
             self.given_up(kaniko, f"http://127.0.0.1:{hole.getsockname()[1]}/v2/")
 
     def given_up(self, kaniko: Kaniko, url: str) -> None:
-        started = time.monotonic()
         got = kaniko.call("--x", KANIKO_DRIVER_CACHE_URL=url, KANIKO_DRIVER_CACHE_SECONDS="1")
-        assert time.monotonic() - started < 4
         assert got == ["--default", "--x"]
         assert kaniko.stderr == "kaniko-driver: the layer cache did not answer within 1 s; building without it\n"
 

@@ -124,10 +124,8 @@ class TestRun:
         assert run_script(pod.start("helper"), "s", "echo x\n", shell="bash").out == b"this is bash\n"
 
     def test_a_child_that_stays_in_the_background_holds_nothing_up(self, build: Container) -> None:
-        started = time.monotonic()
-        done = run_script(build, "s", "(sleep 30; echo late) & echo early\n")
-        assert done.out == b"early\n"
-        assert time.monotonic() - started < 10
+        # It would be waited for longer than `run_script` waits.
+        assert run_script(build, "s", "(sleep 600; echo late) & echo early\n").out == b"early\n"
 
     def test_what_a_child_prints_after_the_end_is_not_shown(self, build: Container, pod: Pod) -> None:
         script = "(while [ ! -e go ]; do sleep 0.05; done; echo late; touch went) & echo early\n"

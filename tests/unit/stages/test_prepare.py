@@ -377,7 +377,7 @@ class TestOutOfTime:
         started = time.monotonic()
         with pytest.raises(ClusterUnreachable):
             prepare.run(connection_timeout=1)
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 25
         assert prepare.intent.exists()
 
 

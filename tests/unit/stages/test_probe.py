@@ -62,6 +62,8 @@ def refuses(exchange: Exchange) -> None:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOMENTS", (0.0, 0.05, 0.1))
+    # The machine of the tests may be slow, and it is not the node.
+    monkeypatch.setattr(module, "_BUSY_SECONDS", 60.0)
 
 
 def states(connection: Connection, **job: Any) -> list[tuple[Any, bool]]:
