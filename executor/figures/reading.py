@@ -68,7 +68,7 @@ def lines(paths: Iterable[str], reading: Reading, *, since: float = 0) -> Iterat
     if not reading.files:
         raise SettingsInvalid(
             "There is no operator log that could be read.",
-            why="; ".join(reading.unreadable) or "no file was named, and the settings name none",
+            why="; ".join(reading.unreadable) or "There is no such file, or none is named.",
             remedy="Name the files by --log, or run this as a user who may read them.",
         )
 

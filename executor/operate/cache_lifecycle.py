@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option
-from executor.operate.shown import complete_tenant, failures_in_words
-from executor.settings.load import load, tenant_names
+from executor.operate.cache_access import NO_CACHE, access_options, bucket_of, cached_tenant, output_option
+from executor.operate.shown import complete_tenant, failures_in_words, tenants_of
+from executor.settings.load import load
 
 if TYPE_CHECKING:
     from executor.cache.bucket import Bucket
@@ -37,7 +37,7 @@ def lifecycle(*, tenant: str, applied: bool, settings: str, output: str, **acces
     Exit codes: 0 shown or written, 1 a rule is in the way or S3 refused, 2 wrong usage.
     """
     with failures_in_words():
-        names = [tenant] if tenant else tenant_names(settings)
+        names = tenants_of(settings, filter(None, [tenant]))
         tenants = [load(settings, name).tenant for name in names]
         wanted = [cached_tenant(settings, one.name) for one in tenants if tenant or one.cache.mode != "off"]
         reports = [_one(one, bucket_of(one, **access), applied=applied) for one in wanted]
@@ -46,6 +46,8 @@ def lifecycle(*, tenant: str, applied: bool, settings: str, output: str, **acces
     else:
         for report in reports:
             _print(report)
+        if not reports:
+            click.echo(NO_CACHE)
     if any(report["in_the_way"] for report in reports):
         raise click.exceptions.Exit(1)
 

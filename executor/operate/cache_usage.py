@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import DriverError
-from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option, progress, ticking
-from executor.operate.shown import complete_tenant, failures_in_words
-from executor.settings.load import load, tenant_names
+from executor.operate.cache_access import (
+    NO_CACHE,
+    access_options,
+    bucket_of,
+    cached_tenant,
+    output_option,
+    progress,
+    ticking,
+)
+from executor.operate.shown import complete_tenant, console, failures_in_words, for_operator, tenants_of
+from executor.settings.load import load
 
 if TYPE_CHECKING:
     from executor.cache.contents import Place, Totals
@@ -38,20 +46,23 @@ def usage(*, tenant: str, settings: str, output: str, **access: Any) -> None:
     Exit codes: 0 shown, 1 a bucket could not be listed, 2 wrong usage.
     """
     with failures_in_words():
-        wanted = [tenant] if tenant else [name for name in tenant_names(settings) if _cached(settings, name)]
+        names = tenants_of(settings, filter(None, [tenant]))
         rates = _hit_rates(settings)
     reports, failed = [], False
-    for name in wanted:
+    for name in names:
         try:
-            reports.append(_report(cached_tenant(settings, name), rates.get(name), access))
+            if tenant or _cached(settings, name):
+                reports.append(_report(cached_tenant(settings, name), rates.get(name), access))
         except DriverError as error:
-            # One tenant's bucket must not hide the others'.
+            # One tenant's bucket or file must not hide the others'.
             failed = True
-            click.echo(f"{name}: {error}", err=True)
+            click.echo(f"{name}: {for_operator(error)}", err=True)
     if output == "json":
         click.echo(json.dumps({"tenants": reports}, indent=2))
-    else:
+    elif reports:
         _print(reports)
+    elif not failed:
+        click.echo(NO_CACHE)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -112,7 +123,6 @@ def _hit_rates(settings: str) -> dict[str, float | None]:
 
 
 def _print(reports: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from executor.figures.words import percent, size
@@ -134,4 +144,4 @@ def _print(reports: list[dict[str, Any]]) -> None:
         if report["others"]["objects"]:
             count, total = f"{report['others']['objects']:,}", size(report["others"]["bytes"])
             table.add_row(report["tenant"], "not ours", "-", "", "", count, total, "")
-    Console().print(table)
+    console().print(table)

@@ -29,6 +29,8 @@ def verify(*, tenant: str, settings: str, output: str, **access: Any) -> None:
 
     Reads each entry once (a few kilobytes) and lists the layers; needs eight bytes of memory for each.
 
+    Example: kaniko-driver cache verify tenant-a --output json
+
     Exit codes: 0 all good, 1 broken entries or a bucket that cannot be read, 2 wrong usage.
     """
     from executor.cache import contents, generation

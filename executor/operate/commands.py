@@ -31,7 +31,14 @@ def cli() -> None:
     """Build container images with Kaniko in Kubernetes pods, as a custom executor of GitLab Runner.
 
     GitLab Runner calls config, prepare, run and cleanup; runner-config.toml.example shows how to tell it to. The other
-    commands are for the operator of the runner.
+    commands are for the operator of the runner:
+
+    \b
+    a new tenant    tenant init NAME, validate, tenant apply NAME, tenant kubeconfig NAME, doctor NAME
+    running jobs    jobs, logs JOB, exec JOB, gc
+    looking back    usage, tune TENANT, cache usage, metrics, traces
+
+    The help of each has an example: kaniko-driver doctor --help
     """
 
 

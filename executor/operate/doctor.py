@@ -22,6 +22,7 @@ from executor.operate.shown import (
     failures_in_words,
     kubeconfig_option,
     settings_option,
+    tenants_of,
 )
 
 if TYPE_CHECKING:
@@ -114,14 +115,8 @@ def doctor(
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     plan = None if no_pod else Plan(reach=reach, silence=silence, wait=wait, stop=stop)
     with failures_in_words():
+        names = tenants_of(settings, tenants)
         found = survey(settings)
-        if unknown := sorted(set(tenants) - set(found.names)):
-            raise click.ClickException(f"there is no settings file for {', '.join(unknown)} in {settings}/tenants")
-        if not found.names:
-            raise click.ClickException(
-                f"there is no tenant in {settings}/tenants; `kaniko-driver tenant init` makes one"
-            )
-        names = list(tenants) or found.names
         with tempfile.TemporaryDirectory(prefix="kaniko-driver-") as folder:
             admin = _administrator(kubeconfig, context)
             checks = _of_host(settings, found, runner_program, runner_config)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import DriverError
-from executor.operate.shown import complete_tenant, failures_in_words, for_operator, settings_option
+from executor.operate.shown import complete_tenant, failures_in_words, for_operator, settings_option, tenants_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,13 +69,8 @@ def gc(*, tenants: tuple[str, ...], settings: str, dry_run: bool, older_than: fl
 
     Exit codes: 0 done (also when there was nothing), 1 a tenant could not be swept, 2 wrong usage.
     """
-    # Imported here: the help of all commands must not wait for it.
-    from executor.settings.load import tenant_names
-
     with failures_in_words():
-        wanted = list(tenants) or tenant_names(settings)
-    if not wanted:
-        raise click.ClickException(f"there is no tenant in {settings}/tenants")
+        wanted = list(tenants) or tenants_of(settings, ())
     report = (_Json if output == "json" else _Text)(dry_run=dry_run)
     failed = False
     with tempfile.TemporaryDirectory(prefix="kaniko-driver-") as folder:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import DriverError
-from executor.operate.shown import complete_tenant, console, failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, console, failures_in_words, settings_option, tenants_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,12 +114,10 @@ def jobs(*, tenants: tuple[str, ...], settings: str, watch: bool, interval: int,
 def _places(settings: str, tenants: tuple[str, ...], folder: str) -> tuple[list[tuple[str, Connection]], list[str]]:
     """Return tenant and way to its namespace, and what could not be used."""
     from executor.cluster import kubeconfig
-    from executor.settings.load import load, require_tenant, tenant_names
+    from executor.settings.load import load
 
-    for name in tenants:
-        require_tenant(settings, name)
     places, troubles = [], []
-    for name in tenants or tenant_names(settings):
+    for name in tenants_of(settings, tenants):
         try:
             cluster = load(settings, name).tenant.cluster
             connection = kubeconfig.connect(

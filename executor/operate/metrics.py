@@ -60,6 +60,10 @@ def write(*, file: str, settings: str, log: str, state: str) -> None:
 
     The file is replaced as a whole, so that no scrape sees half of it. Call it every minute: config/systemd has a
     timer.
+
+    \b
+    kaniko-driver metrics write /var/lib/prometheus/node-exporter/kaniko-driver.prom
+    kaniko-driver metrics write - --state /tmp/looked.json       what there is to tell, without a trace
     """
     from prometheus_client import generate_latest
 
@@ -86,7 +90,12 @@ def write(*, file: str, settings: str, log: str, state: str) -> None:
 @click.option("--address", default="127.0.0.1", show_default=True, help="To listen on; tenants must not reach it.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9716, show_default=True, help="0: any free one.")
 def serve(*, settings: str, log: str, state: str, address: str, port: int) -> None:
-    """Answer scrapes at /metrics until SIGTERM or Ctrl-C; the log is read at each of them."""
+    """Answer scrapes at /metrics until SIGTERM or Ctrl-C; the log is read at each of them.
+
+    \b
+    kaniko-driver metrics serve
+    kaniko-driver metrics serve --address 10.0.0.5 --port 9716
+    """
     from prometheus_client import start_http_server
 
     stop = threading.Event()

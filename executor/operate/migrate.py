@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from typing import TYPE_CHECKING
@@ -20,10 +21,13 @@ _DRIVER_TEXT = "# For all tenants: [log], and any table of a tenant's file as [d
 @click.command()
 @click.argument("config", type=click.Path(exists=True, dir_okay=False))
 @click.option(
-    "--output", "folder", type=click.Path(file_okay=False), default="kaniko-driver", show_default=True, help="Folder."
+    "--folder", type=click.Path(file_okay=False), default="kaniko-driver", show_default=True, help="Where to write."
 )
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
-def migrate(config: str, folder: str, *, force: bool) -> None:
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
+)
+def migrate(config: str, folder: str, *, force: bool, output: str) -> None:
     """Carry runners with executor = "kubernetes" over to this driver.
 
     Reads CONFIG, a runner's config.toml, and writes driver.toml and a file in tenants/ for each of them, and
@@ -31,11 +35,13 @@ def migrate(config: str, folder: str, *, force: bool) -> None:
     are not copied: put them where runners.toml says REPLACE-ME.
 
     \b
-    Example: kaniko-driver migrate /etc/gitlab-runner/config.toml --output /tmp/new
+    Example: kaniko-driver migrate /etc/gitlab-runner/config.toml --folder /tmp/new
              kaniko-driver validate --settings /tmp/new
 
-    Exit code 1 when CONFIG cannot be read or has no such runner, or when a file is there already; then nothing is
-    written. A driver.toml that is there is left as it is.
+    A driver.toml that is there is left as it is.
+
+    Exit codes: 0 written (there may be things for you to do), 1 CONFIG cannot be read or has no such runner, or a file
+    is there already: then nothing is written; 2 wrong usage.
     """
     # Imported here, so that no other command waits for it.
     from executor.tenancy.migrate import migrate as carry_over
@@ -49,9 +55,16 @@ def migrate(config: str, folder: str, *, force: bool) -> None:
     found = carry_over(document)
     if not found:
         raise click.ClickException(f'{config} has no runner with executor = "kubernetes"; nothing was written')
-    _write(folder, _files(found), force=force)
+    files = _files(found)
+    _write(folder, files, force=force)
     for one in found:
         load(folder, one.tenant)  # what was written can be used
+    if output == "json":
+        tenants = [{"name": one.tenant, "file": _path(one, folder), "to_do": one.findings} for one in found]
+        written = [os.path.join(folder, name) for name in files]
+        click.echo(json.dumps({"written": written, "tenants": tenants}, indent=2, ensure_ascii=False))
+        return
+    for one in found:
         _tell(one, folder)
     click.echo(
         f"Written to {folder}. Do what is listed; `kaniko-driver validate --settings {folder}` says what is left."
@@ -90,7 +103,11 @@ def _write(folder: str, files: dict[str, tuple[str, int]], *, force: bool) -> No
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
 
+def _path(one: Migrated, folder: str) -> str:
+    return os.path.join(folder, "tenants", f"{one.tenant}.toml")
+
+
 def _tell(one: Migrated, folder: str) -> None:
-    click.secho(f"{one.tenant} ({os.path.join(folder, 'tenants', one.tenant)}.toml)", bold=True)
+    click.secho(f"{one.tenant} ({_path(one, folder)})", bold=True)
     for finding in one.findings:
         click.echo(f"  - {finding}")

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def settings() -> None:
-    """Show effective settings, the JSON Schemas for editors, and the reference."""
+    """Show effective settings, the JSON Schemas for editors, and the reference.
+
+    Exit codes: 0 printed, 1 the settings cannot be used, 2 wrong usage.
+    """
 
 
 @settings.command()

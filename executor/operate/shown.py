@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ import click
 from executor.errors import ClusterUnreachable, DriverError, NoSuchTenant, SettingsInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import Console
 
@@ -46,6 +48,11 @@ kubeconfig_option = click.option(
 context_option = click.option("--context", default="", help="Context of that kubeconfig. Without it the current one.")
 
 
+def told_settings(settings: str) -> str:
+    """Return what a command that is proposed needs, so that it means the same settings; nothing for the usual ones."""
+    return "" if settings == DEFAULT_SETTINGS else f" --settings {shlex.quote(settings)}"
+
+
 _WIDE = 200
 """Columns where nobody looks on: a file or a pipe has no edge at which to cut."""
 
@@ -73,6 +80,26 @@ def agreed(question: str) -> None:
             raise
         click.echo(err=True)
         raise click.ClickException("nothing was done, because nobody said yes; --yes does not ask") from no
+
+
+def tenants_of(settings: str, chosen: Iterable[str]) -> list[str]:
+    """Return the tenants that were chosen, or all that have a settings file.
+
+    Raises:
+        SettingsInvalid: there is none, or one that was chosen has no file.
+    """
+    # Imported here: the help of all commands must not wait for it.
+    from executor.settings.load import require_tenant, tenant_names
+
+    names = list(chosen)
+    for name in names:
+        require_tenant(settings, name)
+    if found := names or tenant_names(settings):
+        return found
+    raise SettingsInvalid(f"There is no tenant in {settings}/tenants.", remedy=HOW_TO_BEGIN)
+
+
+HOW_TO_BEGIN = "`kaniko-driver tenant init NAME` begins one."
 
 
 @contextmanager
@@ -110,4 +137,6 @@ def for_operator(error: DriverError) -> str:
 
 def advice(error: DriverError) -> str:
     """Return what an operator may do about an error."""
-    return _NEXT.get(type(error), error.remedy)
+    said = _NEXT.get(type(error), error.remedy)
+    near = re.match(r"Did the operator mean ('[^']*'\?)", error.remedy) if isinstance(error, NoSuchTenant) else None
+    return f"Did you mean {near[1]} {said}" if near else said

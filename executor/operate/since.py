@@ -64,7 +64,9 @@ def read(settings: str, logs: tuple[str, ...], since: float) -> tuple[list[attem
         SettingsInvalid: there is no log.
     """
     found = reading.Reading()
-    paths = logs or tuple(reading.with_rotated(path) if (path := log_file(settings)) else ())
+    # The log itself where there is nothing at all: its name is what a person needs then.
+    path = "" if logs else log_file(settings)
+    paths = logs or (path and (reading.with_rotated(path) or [path])) or ()
     read_attempts = attempts.attempts(reading.lines(paths, found, since=since))
     if found.broken:
         click.echo(f"{found.broken} of {found.lines} lines were none of the driver's, or broken; left out", err=True)

@@ -68,6 +68,7 @@ def list_(settings: str, output: str) -> None:
 @click.option("--offline", is_flag=True, help="Do not ask the cluster where its API server answers.")
 @kubeconfig_option
 @context_option
+@_FORMAT
 def init(
     name: str,
     *,
@@ -78,6 +79,7 @@ def init(
     offline: bool,
     kubeconfig: str,
     context: str,
+    output: str,
 ) -> None:
     """Write a settings file for a new tenant.
 
@@ -88,6 +90,8 @@ def init(
     Example:
       kaniko-driver tenant init team-blue --jobs 10
       $EDITOR /etc/kaniko-driver/tenants/team-blue.toml
+
+    Exit codes: 0 written, 1 the file is there already or cannot be written, 2 wrong usage.
     """
     from executor.operate.tenant_files import start
 
@@ -99,6 +103,7 @@ def init(
             jobs=jobs,
             print_only=print_only,
             ask=None if offline else (kubeconfig, context),
+            output=output,
         )
 
 
@@ -172,12 +177,22 @@ def apply(
 @context_option
 @click.option("--duration", default="2160h", show_default=True, help="How long it shall be valid.")
 @click.option(
-    "--output", "path", type=click.Path(), default="", help="Where to. Without it cluster.kubeconfig; - prints."
+    "--file", "path", type=click.Path(), default="", help="Where to; - prints. Without it cluster.kubeconfig."
 )
 @click.option("--server", default="", help="Address of the API server as the runner's host sees it. Without it yours.")
 @click.option("--revoke", is_flag=True, help="End all earlier ones first, and the jobs that use them with them.")
+@_FORMAT
 def kubeconfig_(
-    name: str, *, settings: str, kubeconfig: str, context: str, duration: str, path: str, server: str, revoke: bool
+    name: str,
+    *,
+    settings: str,
+    kubeconfig: str,
+    context: str,
+    duration: str,
+    path: str,
+    server: str,
+    revoke: bool,
+    output: str,
 ) -> None:
     """Write the driver's kubeconfig: rights in the tenant's namespace only, valid for a time.
 
@@ -189,10 +204,16 @@ def kubeconfig_(
       kaniko-driver tenant kubeconfig team-blue --duration 720h
       chown gitlab-runner /etc/kaniko-driver/team-blue.kubeconfig
 
-    A runner inside the cluster needs none, and neither does a host whose kubeconfig calls a credential plugin.
+    A runner inside the cluster needs none, and neither does a host whose kubeconfig calls a credential plugin. JSON
+    tells where the file is and when it ends, and nothing that is secret.
+
+    Exit codes: 0 written, 1 the tenant was not applied yet, a right is missing or the file cannot be written, 2 wrong
+    usage.
     """
     from executor.operate.tenant_login import write_login
 
+    if path == "-" and output == "json":
+        raise click.UsageError("with `--file -` the kubeconfig itself is on stdout; --output json has no place there")
     with failures_in_words():
         write_login(
             name,
@@ -202,6 +223,7 @@ def kubeconfig_(
             path=path,
             server=server,
             revoke=revoke,
+            output=output,
         )
 
 
@@ -209,7 +231,8 @@ def kubeconfig_(
 @click.argument("name", shell_complete=complete_tenant)
 @settings_option
 @click.option("--command", default="", help="Path of kaniko-driver on the runner's host. Without it the one that runs.")
-def register(name: str, *, settings: str, command: str) -> None:
+@_FORMAT
+def register(name: str, *, settings: str, command: str, output: str) -> None:
     """Print what GitLab and GitLab Runner must be told: the runner's tags and limits, and its config.toml section.
 
     Nothing is sent. The runner's token comes from GitLab and is written into config.toml by you.
@@ -217,11 +240,14 @@ def register(name: str, *, settings: str, command: str) -> None:
     \b
     Example:
       kaniko-driver tenant register team-blue
+      kaniko-driver tenant register team-blue --output json | jq -r .config_toml
+
+    Exit codes: 0 printed, 1 the settings cannot be used or another tenant has one of the tags, 2 wrong usage.
     """
     from executor.operate.tenant_files import show_registration
 
     with failures_in_words():
-        show_registration(name, settings=settings, command=command)
+        show_registration(name, settings=settings, command=command, output=output)
 
 
 @tenant.command()
@@ -231,7 +257,10 @@ def register(name: str, *, settings: str, command: str) -> None:
 @context_option
 @_YES
 @click.option("--keep-namespace", is_flag=True, help="Delete the driver's own objects only, and nothing else in there.")
-def delete(name: str, *, settings: str, kubeconfig: str, context: str, yes: bool, keep_namespace: bool) -> None:
+@_FORMAT
+def delete(
+    name: str, *, settings: str, kubeconfig: str, context: str, yes: bool, keep_namespace: bool, output: str
+) -> None:
     """Remove a tenant from the cluster, after a list of what that is.
 
     The namespace goes with everything in it: running jobs, Secrets, whatever else is there. Not touched are the
@@ -241,8 +270,18 @@ def delete(name: str, *, settings: str, kubeconfig: str, context: str, yes: bool
     \b
     Example:
       kaniko-driver tenant delete team-blue
+      kaniko-driver tenant delete team-blue --yes --output json | jq -r '.deleted[].name'
+
+    Exit codes: 0 done (also when there was nothing), 1 not agreed to, refused or not all of it gone, 2 wrong usage.
     """
     from executor.operate.tenant_delete import delete_tenant
 
     with failures_in_words():
-        delete_tenant(name, settings=settings, rights=(kubeconfig, context), yes=yes, keep_namespace=keep_namespace)
+        delete_tenant(
+            name,
+            settings=settings,
+            rights=(kubeconfig, context),
+            yes=yes,
+            keep_namespace=keep_namespace,
+            output=output,
+        )

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from executor.errors import DriverError, SettingsInvalid
+from executor.operate.shown import told_settings
 from executor.operate.tenant_objects import rendered
 from executor.settings.load import load, tenant_names
 from executor.tenancy import registration, starter
@@ -49,7 +50,14 @@ def _row(settings: str, name: str) -> dict[str, Any]:
 
 
 def start(
-    name: str, *, settings: str, namespace: str, jobs: int, print_only: bool, ask: tuple[str, str] | None
+    name: str,
+    *,
+    settings: str,
+    namespace: str,
+    jobs: int,
+    print_only: bool,
+    ask: tuple[str, str] | None,
+    output: str,
 ) -> None:
     """Write a new tenant's file; `ask` is kubeconfig and context of the cluster to ask.
 
@@ -60,6 +68,7 @@ def start(
     _check_new(name, path, settings)
     known = _defaults(settings)
     network = known.get("network", {})
+    api_server = () if ask is None else _api_server(*ask)
     text = starter.text(
         starter.Start(
             name=name,
@@ -68,18 +77,34 @@ def start(
             jobs=jobs,
             images_known={"kaniko", "helper"} <= known.get("images", {}).keys(),
             destinations_known={"registry", "gitlab"} <= network.keys(),
-            api_server=() if ask is None else _api_server(*ask),
+            api_server=api_server,
         )
     )
-    if print_only:
+    if not print_only:
+        _write_new(path, text)
+    if output == "json":
+        asked = [{"address": address, "port": port} for address, port in api_server]
+        report = {"name": name, "file": None if print_only else path, "api_server": asked, "text": text}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    elif print_only:
         click.echo(text, nl=False)
-        return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "x", encoding="utf-8") as file:
-        # Nobody else may change it, whatever the umask: the driver refuses such files.
-        os.fchmod(file.fileno(), 0o644)
-        file.write(text)
-    click.echo(f"wrote {path}\nFill in what it explains, above all [network]; then: kaniko-driver tenant apply {name}")
+    else:
+        click.echo(f"wrote {path}\nFill in what it explains, above all [network]; then:")
+        click.echo(f"  kaniko-driver tenant apply {name}{told_settings(settings)}")
+
+
+def _write_new(path: str, text: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "x", encoding="utf-8") as file:
+            # Nobody else may change it, whatever the umask: the driver refuses such files.
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
+    except OSError as error:
+        raise SettingsInvalid(
+            f"{error.filename} cannot be written: {error.strerror}",
+            remedy="Run this as a user who may change the settings, or name another folder by --settings.",
+        ) from error
 
 
 def show_objects(name: str, *, settings: str, output: str, with_runner: bool) -> None:
@@ -96,8 +121,12 @@ def show_objects(name: str, *, settings: str, output: str, with_runner: bool) ->
     click.echo(yaml.safe_dump_all(apart, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
 
-def show_registration(name: str, *, settings: str, command: str) -> None:
-    """Print GitLab's side and the runner's."""
+def show_registration(name: str, *, settings: str, command: str, output: str) -> None:
+    """Print GitLab's side and the runner's.
+
+    Raises:
+        SettingsInvalid: the settings cannot be used, or another tenant has one of the tags.
+    """
     tenant = load(settings, name).tenant
     url = tenant.gitlab.url or registration.NO_URL
     form = registration.api_form(tenant)
@@ -108,6 +137,11 @@ def show_registration(name: str, *, settings: str, command: str) -> None:
             f"{name} shares a tag with {', '.join(same)}: GitLab would give either the other's jobs.",
             remedy="Give each tenant tags of its own: [runner] tags.",
         )
+    section = registration.toml(tenant, command=command or _own_command(), settings=os.path.abspath(settings))
+    if output == "json":
+        report = {"name": name, "gitlab": url, "runner": {"runner_type": "group_type", **form}, "config_toml": section}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
     shown = {
         "tags": form["tag_list"],
         "run untagged jobs": "no",
@@ -127,7 +161,7 @@ def show_registration(name: str, *, settings: str, command: str) -> None:
     say("#")
     say("# 2. In config.toml of GitLab Runner: `concurrent` at the top at least the sum of all `limit`s, and this")
     say("#    section, with the token in place of glrt-REPLACE-ME. The runner reads it by itself.")
-    say(registration.toml(tenant, command=command or _own_command(), settings=os.path.abspath(settings)), nl=False)
+    say(section, nl=False)
 
 
 def _own_command() -> str:

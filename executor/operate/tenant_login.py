@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import yaml
 
 from executor.cluster.admin import Admin, Reference
 from executor.errors import SettingsInvalid
+from executor.operate.shown import told_settings
 from executor.settings.load import load
 from executor.settings.units import Duration
 from executor.tenancy import login
@@ -24,7 +26,15 @@ _SHORT = 0.9
 
 
 def write_login(
-    name: str, *, settings: str, rights: tuple[str, str], duration: str, path: str, server: str, revoke: bool
+    name: str,
+    *,
+    settings: str,
+    rights: tuple[str, str],
+    duration: str,
+    path: str,
+    server: str,
+    revoke: bool,
+    output: str,
 ) -> None:
     """Carry out the command; `rights` are kubeconfig and context of the operator.
 
@@ -37,29 +47,39 @@ def write_login(
     if not target:
         raise SettingsInvalid(
             f"{name} names no kubeconfig, because its runner is inside the cluster.",
-            remedy="For a runner outside set [cluster] kubeconfig; for a file elsewhere use --output.",
+            remedy="For a runner outside set [cluster] kubeconfig; for a file elsewhere use --file.",
         )
     try:
         seconds = Duration.parse(duration).seconds
     except ValueError as error:
         raise SettingsInvalid(f"--duration: {error}") from error
     admin = Admin(kubeconfig=rights[0], context=rights[1])
-    granted = _token(admin, tenant, seconds=seconds, revoke=revoke)
-    document = yaml.safe_dump(_kubeconfig(admin, tenant, granted["token"], server), sort_keys=False)
+    granted = _token(admin, tenant, seconds=seconds, revoke=revoke, settings=settings)
+    document = _kubeconfig(admin, tenant, granted["token"], server)
+    text = yaml.safe_dump(document, sort_keys=False)
     if target == "-":
-        sys.stdout.write(document)
+        sys.stdout.write(text)
     else:
-        _replace(target, document)
+        _replace(target, text)
     _say(target, granted["expirationTimestamp"], seconds)
+    if output == "json":
+        report = {
+            "name": name,
+            "file": target,
+            "server": document["clusters"][0]["cluster"]["server"],
+            "namespace": tenant.cluster.namespace,
+            "expires": granted["expirationTimestamp"],
+        }
+        click.echo(json.dumps(report, indent=2))
 
 
-def _token(admin: Admin, tenant: Tenant, *, seconds: int, revoke: bool) -> dict[str, Any]:
+def _token(admin: Admin, tenant: Tenant, *, seconds: int, revoke: bool, settings: str) -> dict[str, Any]:
     namespace = tenant.cluster.namespace
     anchor, account = login.anchor(tenant.name, namespace), Reference.of(login.account(namespace))
     if admin.get(account) is None:
         raise SettingsInvalid(
             f"The driver has no service account in the namespace {namespace} yet.",
-            remedy=f"Run first: kaniko-driver tenant apply {tenant.name}",
+            remedy=f"Run first: kaniko-driver tenant apply {tenant.name}{told_settings(settings)}",
         )
     if revoke:
         admin.delete(Reference.of(anchor))
@@ -85,7 +105,10 @@ def _kubeconfig(admin: Admin, tenant: Tenant, token: str, server: str) -> dict[s
 def _replace(path: str, text: str) -> None:
     """Write the file beside and rename it: a job that starts now finds the old one or the new one."""
     temporary = f"{path}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SettingsInvalid(f"{path} cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             _keep_owner(path, file.fileno())

@@ -54,9 +54,11 @@ def usage(*, tenant: str, settings: str, logs: tuple[str, ...], since: float, ht
 
     with failures_in_words():
         attempts, reading = read(settings, logs, since)
-    groups = {name: group for name, group in by_tenant(attempts).items() if tenant in {"", name}}
+    everybody = by_tenant(attempts)
+    groups = {name: group for name, group in everybody.items() if tenant in {"", name}}
     if tenant and not groups:
-        raise click.ClickException(f"the log has no job of {tenant} in that time")
+        seen = f"it has jobs of {', '.join(sorted(everybody))}" if everybody else "it has none at all"
+        raise click.ClickException(f"the log has no job of {tenant} in that time; {seen}")
     found = [totals(name, group) for name, group in groups.items()]
     if html:
         _write_page(html, found, groups, reading)

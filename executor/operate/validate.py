@@ -14,7 +14,7 @@ from executor.cache import use
 from executor.cluster import kubeconfig
 from executor.errors import DriverError, SettingsInvalid
 from executor.operate import apart
-from executor.operate.shown import for_operator, settings_option
+from executor.operate.shown import for_operator, settings_option, tenants_of
 from executor.pod.manifest import PodRequest, render
 from executor.settings.survey import Survey, survey
 
@@ -38,11 +38,10 @@ def validate(settings: str, output: str) -> None:
     Exit codes: 0 all good (there may be warnings), 1 a job could not start or tenants are not apart, 2 wrong arguments.
     """
     try:
+        tenants_of(settings, ())
         found = survey(settings)
     except SettingsInvalid as error:
         raise click.ClickException(for_operator(error)) from error
-    if not found.names:
-        raise click.ClickException(f"there is no tenant in {settings}/tenants")
     apart.compare(found, _servers(found))
     for name, tenant in found.tenants.items():
         _try_pod(found, name, tenant)

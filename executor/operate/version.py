@@ -32,6 +32,8 @@ def version(output: str) -> None:
     """Show this version, what it runs on, what it supports and what it was tested with.
 
     Example: kaniko-driver version --output json
+
+    Exit codes: 0 shown, 2 wrong usage.
     """
     shown = {
         "version": __version__,
@@ -61,6 +63,8 @@ def completion(context: click.Context, shell: str) -> None:
     bash: kaniko-driver completion bash > /etc/bash_completion.d/kaniko-driver
     zsh:  kaniko-driver completion zsh > "${fpath[1]}/_kaniko-driver"
     fish: kaniko-driver completion fish > ~/.config/fish/completions/kaniko-driver.fish
+
+    Exit codes: 0 printed, 2 wrong usage.
     """
     from click.shell_completion import get_completion_class
 

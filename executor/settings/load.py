@@ -183,6 +183,8 @@ def tenant_names(folder: str) -> list[str]:
     try:
         entries = os.listdir(os.path.join(folder, "tenants"))
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and os.path.isdir(folder):
+            return []  # a driver.toml alone: how everybody begins
         raise SettingsInvalid(
             "The settings of this runner's driver cannot be read.",
             why=f"{error.filename}: {error.strerror}",

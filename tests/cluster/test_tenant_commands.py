@@ -7,6 +7,7 @@ import re
 import subprocess
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -191,7 +192,7 @@ def may(kubeconfig: Path, verb: str, what: str, namespace: str) -> bool:
 class TestLogin:
     def test_it_opens_the_tenants_namespace_only_and_is_private(self, new: Operator, tmp_path: Path) -> None:
         path = tmp_path / "own"
-        done = new.does("kubeconfig", "--output", str(path), "--duration", "1h")
+        done = new.does("kubeconfig", "--file", str(path), "--duration", "1h")
         assert done.returncode == 0, done.stderr
         assert done.stdout == ""
         assert "valid until" in done.stderr
@@ -202,11 +203,14 @@ class TestLogin:
 
     def test_it_can_be_renewed_and_all_earlier_ones_ended(self, new: Operator, tmp_path: Path) -> None:
         first, second = tmp_path / "first", tmp_path / "second"
-        new.does("kubeconfig", "--output", str(first))
-        new.does("kubeconfig", "--output", str(second))
+        new.does("kubeconfig", "--file", str(first))
+        new.does("kubeconfig", "--file", str(second))
         assert may(first, "create", "pods", NAME)
-        third = new.does("kubeconfig", "--output", str(second), "--revoke")
+        third = new.does("kubeconfig", "--file", str(second), "--revoke", "--output", "json")
         assert third.returncode == 0, third.stderr
+        told = json.loads(third.stdout)
+        assert (told["file"], told["namespace"]) == (str(second), NAME)
+        assert datetime.fromisoformat(told["expires"]) > datetime.now(UTC)
         assert may(second, "create", "pods", NAME)
         # The API server remembers for ten seconds whom it has let in.
         wait_for("the end of the first login", lambda: not may(first, "create", "pods", NAME), 30)
@@ -216,7 +220,7 @@ class TestLogin:
         (tmp_path / "tenants").mkdir()
         (tmp_path / "driver.toml").write_text((new.settings / "driver.toml").read_text())
         other.file.write_text(new.file.read_text().replace(f'namespace = "{NAME}"', 'namespace = "nowhere"'))
-        done = other.does("kubeconfig", "--output", "-")
+        done = other.does("kubeconfig", "--file", "-")
         assert (done.returncode, done.stdout) == (1, "")
         assert f"kaniko-driver tenant apply {NAME}" in done.stderr
 
@@ -274,8 +278,9 @@ def test_deleting_says_what_goes_asks_and_leaves_nothing(new: Operator) -> None:
     assert "0 running and 0 ended pods" in refused.stdout
     assert "Not touched: data in S3" in refused.stdout
     assert api.get("Namespace", NAME) is not None
-    done = new.does("delete", "--yes")
+    done = new.does("delete", "--yes", "--output", "json")
     assert done.returncode == 0, done.stderr
+    assert {"kind": "Namespace", "name": NAME, "namespace": ""} in json.loads(done.stdout)["deleted"]
     assert api.get("Namespace", NAME) is None
     assert api.get("ValidatingAdmissionPolicy", f"kaniko-driver-{NAME}") is None
     assert new.does("delete", "--yes").stdout.startswith(f"There is nothing of {NAME}")

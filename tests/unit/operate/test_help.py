@@ -54,6 +54,28 @@ def test_teaches_by_an_example_that_can_be_typed(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", LEAVES)
+def test_says_what_its_exit_codes_mean(words: str) -> None:
+    above = words.rpartition(" ")[0]
+    assert "Exit code" in (LEAVES[words].command.help or "") + (ALL[above].command.help or "")
+
+
+NO_JSON = {"exec", "logs", "metrics", "traces", "completion", "reference", "settings reference", "settings schema"}
+"""Commands whose output is the job's own, a format of its own, or a line about what they sent."""
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_a_script_gets_json_by_one_option_that_means_nothing_else(words: str) -> None:
+    name = words.removeprefix("kaniko-driver ")
+    (output,) = [one for one in LEAVES[words].command.params if one.name == "output"] or [None]
+    if name in NO_JSON or name.split()[0] in NO_JSON:
+        assert output is None
+    else:
+        assert output is not None
+        assert isinstance(output.type, click.Choice)
+        assert "json" in output.type.choices
+
+
+@pytest.mark.parametrize("words", LEAVES)
 def test_names_of_tenants_are_completed_wherever_one_is_asked_for(words: str) -> None:
     if words == "kaniko-driver tenant init":
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def migrate(config: Path, *options: str) -> Result:
-    return CliRunner().invoke(cli, ["migrate", str(config), "--output", str(config.parent / "new"), *options])
+    return CliRunner().invoke(cli, ["migrate", str(config), "--folder", str(config.parent / "new"), *options])
 
 
 def test_what_is_written_is_valid(config: Path) -> None:
@@ -43,6 +44,15 @@ def test_what_is_written_is_valid(config: Path) -> None:
     checked = CliRunner().invoke(cli, ["validate", "--settings", str(config.parent / "new")])
     assert checked.exit_code == 0
     assert "team-a: good" in checked.output
+
+
+def test_a_script_reads_what_was_written_and_what_is_to_do(config: Path) -> None:
+    told = json.loads(migrate(config, "--output", "json").output)
+    new = config.parent / "new"
+    assert told["written"] == [f"{new}/driver.toml", f"{new}/tenants/team-a.toml", f"{new}/runners.toml"]
+    (one,) = told["tenants"]
+    assert (one["name"], one["file"]) == ("team-a", f"{new}/tenants/team-a.toml")
+    assert any(each.startswith("privileged: ") for each in one["to_do"])
 
 
 def test_only_the_owner_reads_the_sections_and_nobody_else_changes_the_settings(config: Path) -> None:

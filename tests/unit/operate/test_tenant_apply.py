@@ -123,7 +123,7 @@ def test_the_clusters_own_namespaces_are_never_a_tenants(tmp_path: Path, namespa
 
 def test_a_duration_that_is_none_is_refused_before_the_cluster_is_asked(tmp_path: Path) -> None:
     settings = write_settings(tmp_path / "settings")
-    options = ("--output", "-", "--duration", "soon", "--kubeconfig", str(tmp_path / "none"))
+    options = ("--file", "-", "--duration", "soon", "--kubeconfig", str(tmp_path / "none"))
     done = call("kubeconfig", "tenant-a", *options, settings=settings)
     assert done.exit_code == 1
     assert "'soon' is no time span" in done.output

@@ -42,6 +42,13 @@ class TestInit:
         assert blue.pod.service_account == "kaniko-build"
         assert objects.render(blue)
 
+    def test_a_script_reads_what_was_written_and_people_read_what_is_next(self, settings: str) -> None:
+        told = json.loads(call("init", "team-blue", "--offline", "--output", "json", settings=settings).output)
+        path = Path(settings, "tenants", "team-blue.toml")
+        assert told == {"name": "team-blue", "file": str(path), "api_server": [], "text": path.read_text()}
+        said = call("init", "team-red", "--offline", settings=settings).output
+        assert f"kaniko-driver tenant apply team-red --settings {settings}" in said
+
     def test_the_driver_trusts_the_file_whatever_the_umask(self, settings: str) -> None:
         call("init", "team-blue", "--offline", settings=settings)
         assert Path(settings, "tenants", "team-blue.toml").stat().st_mode & 0o777 == 0o644
@@ -163,6 +170,11 @@ class TestRegister:
         said = call("register", "tenant-a", settings=folder).output
         for words in ("run_untagged=false", "tag_list=blue,blue-large", "access_level=ref_protected", "timeout=7200"):
             assert words in said
+
+    def test_a_script_reads_both_sides(self, settings: str) -> None:
+        told = json.loads(call("register", "tenant-a", "--output", "json", settings=settings).output)
+        assert told["runner"]["run_untagged"] == "false"
+        assert tomllib.loads(told["config_toml"])["runners"][0]["executor"] == "custom"
 
     def test_two_tenants_with_one_tag_are_refused(self, settings: str) -> None:
         write_settings(Path(settings), tenant=MINIMAL + '[runner]\ntags = ["x", "tenant-a"]\n', name="tenant-b")
