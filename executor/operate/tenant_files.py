@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import sys
+from pathlib import PurePath
 from typing import Any
 
 import click
@@ -137,7 +139,14 @@ def show_registration(name: str, *, settings: str, command: str, output: str) ->
             f"{name} shares a tag with {', '.join(same)}: GitLab would give either the other's jobs.",
             remedy="Give each tenant tags of its own: [runner] tags.",
         )
-    section = registration.toml(tenant, command=command or _own_command(), settings=os.path.abspath(settings))
+    program = command or _own_command()
+    section = registration.toml(tenant, command=program, settings=os.path.abspath(settings))
+    if not command and (closed := _closed_folder(program, sys.executable)):
+        click.echo(
+            f"{program}: can GitLab Runner's user run it? Others may not enter {closed}. Install it where all may, as "
+            "docs/en/how-to/install.md says, or name another by --command.",
+            err=True,
+        )
     if output == "json":
         report = {"name": name, "gitlab": url, "runner": {"runner_type": "group_type", **form}, "config_toml": section}
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
@@ -166,6 +175,16 @@ def show_registration(name: str, *, settings: str, command: str, output: str) ->
 
 def _own_command() -> str:
     return shutil.which("kaniko-driver") or os.path.abspath(sys.argv[0])
+
+
+def _closed_folder(*programs: str) -> str:
+    """Return the first folder on the way to these programs that only some users may enter; empty where all may."""
+    for program in programs:
+        for path in (os.path.abspath(program), os.path.realpath(program)):
+            folders = [str(one) for one in reversed(PurePath(path).parents)]
+            if closed := next((one for one in folders if not os.stat(one).st_mode & stat.S_IXOTH), ""):
+                return closed
+    return ""
 
 
 def _others(settings: str, name: str) -> list[Any]:

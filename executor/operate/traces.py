@@ -44,7 +44,7 @@ def traces() -> None:
 
     The operator log of this host is the source, so no job waits for a collector, and what one does not take is sent
     later. Where to send, and what else there is to say, comes from OpenTelemetry's own variables: see
-    docs/en/how-to/trace-with-opentelemetry.md. Needs the library: `uv tool install 'kaniko-driver[traces]'`.
+    docs/en/how-to/trace-with-opentelemetry.md. Needs OpenTelemetry's library.
 
     \b
     OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 kaniko-driver traces follow
@@ -125,8 +125,8 @@ def _sender() -> Sender | None:
         raise SettingsInvalid(
             "Traces need OpenTelemetry's library, which is not installed.",
             why=str(error),
-            remedy="Install the driver with it: uv tool install --compile-bytecode 'kaniko-driver[traces]', or, in a "
-            "clone, '.[traces]'.",
+            remedy="Install the driver as before, but kaniko-driver[traces], or '.[traces]' in a clone: the first "
+            "command of docs/en/how-to/trace-with-opentelemetry.md.",
         ) from error
     if not otlp.wanted():
         click.echo("traces are turned off: OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER=none", err=True)

@@ -151,14 +151,14 @@ class TestRegister:
         )
         folder = write_settings(tmp_path / "settings", tenant=MINIMAL + more)
         done = call("register", "tenant-a", "--command", "/usr/local/bin/kaniko-driver", settings=folder)
-        (section,) = tomllib.loads(done.output)["runners"]
+        (section,) = tomllib.loads(done.stdout)["runners"]
         section["custom"]["config_args"][2] = "/etc/kaniko-driver"
         assert section == example | {"token": "glrt-REPLACE-ME"}
 
     def test_limits_follow_from_the_settings(self, tmp_path: Path) -> None:
         more = '[capacity]\njobs = 3\n[timeouts]\nschedule = "1h"\nstart = "10m"\nstop_grace = "5m"\n'
         folder = write_settings(tmp_path / "settings", tenant=MINIMAL + more)
-        (section,) = tomllib.loads(call("register", "tenant-a", settings=folder).output)["runners"]
+        (section,) = tomllib.loads(call("register", "tenant-a", settings=folder).stdout)["runners"]
         assert section["limit"] == 3
         # The driver must be able to say its own words before the runner ends it.
         assert section["custom"]["prepare_exec_timeout"] > 70 * 60
@@ -167,14 +167,27 @@ class TestRegister:
     def test_gitlab_is_told_to_take_no_untagged_jobs(self, tmp_path: Path) -> None:
         more = '[runner]\ntags = ["blue", "blue-large"]\nprotected = true\nlongest_job = "2h"\n'
         folder = write_settings(tmp_path / "settings", tenant=MINIMAL + more)
-        said = call("register", "tenant-a", settings=folder).output
+        said = call("register", "tenant-a", settings=folder).stdout
         for words in ("run_untagged=false", "tag_list=blue,blue-large", "access_level=ref_protected", "timeout=7200"):
             assert words in said
 
     def test_a_script_reads_both_sides(self, settings: str) -> None:
-        told = json.loads(call("register", "tenant-a", "--output", "json", settings=settings).output)
+        told = json.loads(call("register", "tenant-a", "--output", "json", settings=settings).stdout)
         assert told["runner"]["run_untagged"] == "false"
         assert tomllib.loads(told["config_toml"])["runners"][0]["executor"] == "custom"
+
+    def test_a_program_that_only_its_installer_reaches_is_noticed(
+        self, settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home = tmp_path / "home"
+        (home / "bin").mkdir(parents=True)
+        (home / "bin" / "kaniko-driver").touch(mode=0o755)
+        monkeypatch.setenv("PATH", str(home / "bin"))
+        home.chmod(0o700)
+        done = call("register", "tenant-a", settings=settings)
+        assert f'config_exec = "{home}/bin/kaniko-driver"' in done.stdout
+        assert "can GitLab Runner's user run it?" in done.stderr
+        assert not call("register", "tenant-a", "--command", "/opt/x", settings=settings).stderr
 
     def test_two_tenants_with_one_tag_are_refused(self, settings: str) -> None:
         write_settings(Path(settings), tenant=MINIMAL + '[runner]\ntags = ["x", "tenant-a"]\n', name="tenant-b")
@@ -185,7 +198,7 @@ class TestRegister:
     def test_a_cache_of_jobs_lies_under_the_tenants_own_path(self, tmp_path: Path) -> None:
         more = '[runner]\ncache_bucket = "all"\n[cache]\nendpoint = "http://10.0.0.1:9000/x"\npath_style = true\n'
         folder = write_settings(tmp_path / "settings", tenant=MINIMAL + more)
-        (section,) = tomllib.loads(call("register", "tenant-a", settings=folder).output)["runners"]
+        (section,) = tomllib.loads(call("register", "tenant-a", settings=folder).stdout)["runners"]
         assert (section["cache"]["Path"], section["cache"]["Shared"]) == ("tenant-a", False)
         s3 = section["cache"]["s3"]
         assert (s3["ServerAddress"], s3["Insecure"], s3["PathStyle"]) == ("10.0.0.1:9000", True, True)
