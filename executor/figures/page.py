@@ -30,15 +30,16 @@ _STYLE = """
 :root { color-scheme: light dark; --text: #1d2433; --soft: #5c667a; --line: #dfe3ea; --card: #fff; --page: #f5f6f9;
   --good: #2f9e63; --bad: #d1495b; --open: #b9a44c; --one: #3d6fd6; --two: #8fb4ff; }
 @media (prefers-color-scheme: dark) { :root { --text: #e6e9f0; --soft: #9aa5b8; --line: #333b4b; --card: #1c212c;
-  --page: #12151c; --good: #46b97b; --bad: #e56b7a; --open: #d3bd62; --one: #6c97f0; --two: #37508a; } }
+  --page: #12151c; --good: #46b97b; --bad: #e56b7a; --open: #d3bd62; --one: #6c97f0; --two: #b3c9ff; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); margin: 0; }
 main { max-width: 1380px; margin: 0 auto; padding: 24px; }
 h1 { margin: 0 0 4px; font-size: 26px; } h2 { margin: 36px 0 12px; font-size: 21px; }
 p.note { color: var(--soft); margin: 0 0 8px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; }
 .tile, figure { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; }
 .tile b { display: block; font-size: 21px; font-weight: 600; } .tile span { color: var(--soft); font-size: 13px; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 12px; margin-top: 12px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 12px;
+  margin-top: 12px; }
 figure { margin: 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block; }
 .axis { font: 11px system-ui, sans-serif; fill: var(--soft); } .end { text-anchor: end; }
 .middle { text-anchor: middle; } .grid { stroke: var(--line); }

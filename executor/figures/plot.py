@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _WIDTH, _HEIGHT = 640, 240
+_WIDEST_BAR = 60
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 26, 34
 _TICKS = 4
 _LABELS_AT_MOST = 8
@@ -37,15 +38,16 @@ def bars(title: str, labels: Sequence[str], series: Sequence[Series], unit: Call
     # What is counted has no halves.
     scale = _Scale(max(tops, default=0), unit, least_step=1)
     width = (_WIDTH - _LEFT - _RIGHT) / max(len(labels), 1)
+    bar = min(width * 0.8, _WIDEST_BAR)
     parts = []
     for index, label in enumerate(labels):
         base = 0.0
         for one in series:
             value = one.values[index] or 0
             if value:
-                x, y = _LEFT + index * width, scale.y(base + value)
+                x, y = _LEFT + index * width + (width - bar) / 2, scale.y(base + value)
                 parts.append(
-                    f'<rect class="{one.colour}" x="{x + width * 0.1:.1f}" y="{y:.1f}" width="{width * 0.8:.1f}" '
+                    f'<rect class="{one.colour}" x="{x:.1f}" y="{y:.1f}" width="{bar:.1f}" '
                     f'height="{scale.y(base) - y:.1f}"><title>{escape(f"{label}: {one.name} {unit(value)}")}</title>'
                     "</rect>"
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from executor import __version__
@@ -40,6 +42,9 @@ def cli() -> None:
 
     The help of each has an example: kaniko-driver doctor --help
     """
+    # click does not look at these, as rich does: https://no-color.org
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        click.get_current_context().color = False
 
 
 @cli.command()

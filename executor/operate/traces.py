@@ -69,7 +69,7 @@ def send(*, settings: str, log: str, state: str, since: float) -> None:
         if sender is None:
             return
         jobs, count = _send_all(sender, _log(settings, log), state, since)
-    click.echo(f"sent: {jobs} jobs in {count} spans", err=True)
+    click.echo(f"sent: {jobs} job{'s' * (jobs != 1)} in {count} spans", err=True)
 
 
 @traces.command()

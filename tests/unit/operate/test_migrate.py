@@ -55,6 +55,17 @@ def test_a_script_reads_what_was_written_and_what_is_to_do(config: Path) -> None
     assert any(each.startswith("privileged: ") for each in one["to_do"])
 
 
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_are_for_terminals_that_want_them(config: Path, name: str, value: str) -> None:
+    words = ["migrate", str(config), "--folder", str(config.parent / "new"), "--force"]
+    coloured, plain = (
+        CliRunner(env={"NO_COLOR": None, "TERM": "xterm", **more}).invoke(cli, words, color=True).stdout
+        for more in ({}, {name: value})
+    )
+    assert "\x1b[1m" in coloured
+    assert "\x1b" not in plain
+
+
 def test_only_the_owner_reads_the_sections_and_nobody_else_changes_the_settings(config: Path) -> None:
     migrate(config)
     new = config.parent / "new"

@@ -78,7 +78,7 @@ def test_a_job_arrives_as_one_trace_with_what_the_environment_says(host: Host, c
         OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test,service.version=mine",
         OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
     )
-    assert (done.exit_code, done.stderr) == (0, "sent: 1 jobs in 8 spans\n")
+    assert (done.exit_code, done.stderr) == (0, "sent: 1 job in 8 spans\n")
     ((headers, request),) = collector.requests
     assert headers["authorization"] == "Bearer t0ken"
     resource = attributes(request.resource_spans[0].resource)
@@ -220,7 +220,7 @@ def test_what_cannot_be_done_is_told_with_what_can(host: Host, variable: str, wo
 
 def test_a_sampler_of_the_environment_leaves_jobs_out(host: Host, collector: Collector) -> None:
     host.ran(job(1))
-    assert host.send(OTEL_TRACES_SAMPLER="always_off").stderr == "sent: 1 jobs in 0 spans\n"
+    assert host.send(OTEL_TRACES_SAMPLER="always_off").stderr == "sent: 1 job in 0 spans\n"
     assert collector.requests == []
 
 
