@@ -114,6 +114,8 @@ class Job:
     """Fingerprint of the warm pods that could serve this job; empty where none could."""
     cold_because: str = ""
     """Why not, where the tenant has some."""
+    pull_policies: dict[str, list[str]] = field(default_factory=dict)
+    """Container -> policies, as Kubernetes writes them, that are left for when its image cannot be pulled."""
     authors_image: bool = False
     """The build container's image was chosen by the job's author."""
     notes: tuple[str, ...] = ()

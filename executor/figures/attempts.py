@@ -107,7 +107,7 @@ class Attempt:
             self.ended = max(self.ended, line["time"])
 
     def go_on_from(self, earlier: Attempt) -> None:
-        """Take over what was told while the job had no pod yet but a name for one."""
+        """Take over what was told while the job had another pod, or only a name for one."""
         self.began, self.project, self.wished = earlier.began, earlier.project, earlier.wished
         self.last_seen = max(self.last_seen, earlier.last_seen)
         self.retries += earlier.retries
@@ -136,14 +136,14 @@ def attempts(lines: Iterable[dict[str, Any]]) -> list[Attempt]:
 
 
 def former_name(line: dict[str, Any]) -> str:
-    """Return the name that the attempt's earlier lines have, where it has claimed a pod of another; else nothing."""
-    return str(line.get("instead_of") or "") if line["event"] == CLAIMED else ""
+    """Return the name that the attempt's earlier lines have, where it goes on with a pod of another; else nothing."""
+    return str(line.get("instead_of") or "")
 
 
 def key_of(line: dict[str, Any], running: dict[str, Record]) -> str:
     """Return under which key the attempt of a line is among those that are not over; empty: it is none of them.
 
-    A line that begins an attempt has a key that is not among them yet; one that claims a warm pod moves its attempt to
+    A line that begins an attempt has a key that is not among them yet; one that takes another pod moves its attempt to
     that pod's name.
     """
     pod = line.get("pod")

@@ -63,7 +63,7 @@ FIELDS = {
     "disk_limit_bytes": "Its limit (`resources.build.ephemeral_storage_limit`).",
     "exception": "Traceback, with those of its causes; logins and tokens are taken out.",
     "image": "Image of the build container.",
-    "instead_of": "Name of the pod that the job would have started, which its earlier lines have.",
+    "instead_of": "Name of the pod that the job would have started, or had, and which its earlier lines have.",
     "kept": "Name of a failed job's pod that had been kept.",
     "kind": "Class of the failure, such as `PodNotStarted`.",
     "leftover": "Name of the pod that was left over.",
@@ -206,6 +206,14 @@ EVENTS = (
         what="What the author's script used, as the pod itself says. The build's root can forge these figures, so they "
         "are cut to what is possible; what is not known is left out.",
         fields=("seconds", *_USED),
+    ),
+    Event(
+        name="image pulled with the next policy",
+        level="warning",
+        stages=("prepare",),
+        what="The image of a job with a list of pull policies could not be pulled; the pod was deleted, and another "
+        "one has the next policy. From here on the attempt's lines carry that pod's name.",
+        fields=("instead_of", "container", "reason"),
     ),
     Event(
         name="the events of the pod cannot be read",

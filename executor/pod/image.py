@@ -28,6 +28,8 @@ _REFERENCE = re.compile(
     r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{32,})?",
     re.ASCII,
 )
+PULL_POLICIES = {"always": "Always", "if-not-present": "IfNotPresent", "never": "Never"}
+"""As people write them -> as Kubernetes does."""
 _LONGEST_NAME = 1000
 _LONGEST_QUOTE = 200
 
@@ -39,8 +41,8 @@ class BuildImage:
     name: str
     shell: str
     """`sh`: the driver's busybox, since a Kaniko build leaves other tools in /. `bash`: the image's, if it has one."""
-    pull_policy: str = ""
-    """As in the settings; empty: the tenant's own."""
+    pull_policies: tuple[str, ...] = ()
+    """As Kubernetes writes them, each for when a pull with the one before failed; none: the tenant's own."""
     authors: bool = False
     """The job's author chose it."""
     notes: tuple[str, ...] = ()
@@ -59,8 +61,8 @@ def choose_image(response: JobResponse, tenant: Tenant) -> BuildImage:
         return BuildImage(name=pinned, shell="sh", notes=notes)
     require_image_name(wanted, "The image for this job")
     if any(fnmatchcase(wanted, pattern) for pattern in tenant.images.allowed):
-        policy = choose_pull_policy(response.pull_policies, tenant, wanted)
-        return BuildImage(name=wanted, shell="bash", pull_policy=policy, authors=True, notes=notes)
+        policies = choose_pull_policies(response.pull_policies, tenant, wanted)
+        return BuildImage(name=wanted, shell="bash", pull_policies=policies, authors=True, notes=notes)
     if _KANIKO.fullmatch(wanted):
         notes = (f"using {pinned} in place of the job's image {wanted}", *notes)
         return BuildImage(name=pinned, shell="sh", notes=notes)
@@ -79,18 +81,17 @@ def _notes(response: JobResponse) -> tuple[str, ...]:
     return ("the job's image:kubernetes:user is not used: scripts run as root, as Kaniko needs it",)
 
 
-def choose_pull_policy(wanted: tuple[str, ...], tenant: Tenant, image: str) -> str:
-    """Return the first policy of the job's list that the tenant allows; empty where the job names none.
+def choose_pull_policies(wanted: tuple[str, ...], tenant: Tenant, image: str) -> tuple[str, ...]:
+    """Return the policies of the job's list that the tenant allows, in its order; none where the job names none.
 
     Raises:
         JobRefused: it allows none of them.
     """
     if not wanted:
-        return ""
+        return ()
     allowed = tenant.images.allowed_pull_policies or (tenant.images.pull_policy,)
-    for policy in wanted:
-        if policy in allowed:
-            return policy
+    if chosen := dict.fromkeys(PULL_POLICIES[policy] for policy in wanted if policy in allowed):
+        return tuple(chosen)
     words = readable(", ".join(wanted), _LONGEST_QUOTE)
     raise JobRefused(
         f"The pull policy of {image} was refused: {words} is not among those that {tenant.name} allows.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from executor.cache import registry
 from executor.pod import cachekeys, kaniko, names, programs
+from executor.pod.image import PULL_POLICIES
 from executor.pod.options import with_options
 from executor.pod.services import Services
 from executor.settings.files import Authorities
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # What Kaniko needs as root to unpack, chown and run under USER; inside what Pod Security "baseline" allows.
 BUILD_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETFCAP", "SETGID", "SETUID")
-_PULL_POLICIES = {"always": "Always", "if-not-present": "IfNotPresent", "never": "Never"}
 _SMALL = {"cpu": "100m", "memory": "32Mi", "ephemeral-storage": "16Mi"}
 _TOOLS_SIZE = "16Mi"
 _LOGINS_SIZE = "4Mi"
@@ -40,8 +40,8 @@ class PodRequest:
     project_id: int
     annotations: dict[str, str]
     build_image: str
-    build_pull_policy: str = ""
-    """As in the settings; empty: the tenant's own."""
+    build_pull_policies: tuple[str, ...] = ()
+    """As Kubernetes writes them; the first one applies, and with none the tenant's own."""
     services: Services = field(default_factory=Services)
     pull_secrets: tuple[str, ...] = ()
     """Secrets of this job alone, beside the tenant's."""
@@ -77,7 +77,7 @@ def _plain(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
         containers.append(_cache_registry(tenant, request))
     services = [_service(tenant, request.name, sidecar) for sidecar in request.services.sidecars]
     for container in (*containers, *services):
-        container["imagePullPolicy"] = _PULL_POLICIES[container.get("imagePullPolicy") or tenant.images.pull_policy]
+        container.setdefault("imagePullPolicy", PULL_POLICIES[tenant.images.pull_policy])
         _take_literally(container)
     return {
         "apiVersion": "v1",
@@ -194,7 +194,7 @@ def _build(tenant: Tenant, request: PodRequest, *, cached: bool) -> dict[str, An
     return {
         "name": names.BUILD,
         "image": request.build_image,
-        "imagePullPolicy": request.build_pull_policy,
+        **_pull_policy(request.build_pull_policies),
         "command": programs.first_process(tenant.timeouts.idle.seconds),
         # Not /workspace: Kaniko deletes it between stages, and then no later exec finds its working directory.
         "workingDir": names.BUILDS_FOLDER,
@@ -227,7 +227,7 @@ def _service(tenant: Tenant, pod: str, sidecar: Sidecar) -> dict[str, Any]:
     return {
         "name": sidecar.container,
         "image": sidecar.image,
-        "imagePullPolicy": sidecar.pull_policy,
+        **_pull_policy(sidecar.pull_policies),
         # A sidecar: it ends when the pod's containers have ended.
         "restartPolicy": "Always",
         **{key: words for key, words in process.items() if words},
@@ -239,6 +239,10 @@ def _service(tenant: Tenant, pod: str, sidecar: Sidecar) -> dict[str, Any]:
         "securityContext": _context(user=None, capabilities=BUILD_CAPABILITIES),
         "volumeMounts": [_mount("builds", names.BUILDS_FOLDER)],
     }
+
+
+def _pull_policy(policies: tuple[str, ...]) -> dict[str, str]:
+    return {"imagePullPolicy": policies[0]} if policies else {}
 
 
 def _host_aliases(services: Services) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from executor.errors import JobRefused
 from executor.pod import names
-from executor.pod.image import choose_pull_policy, require_image_name
+from executor.pod.image import choose_pull_policies, require_image_name
 from executor.values import dataclass
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Sidecar:
 
     container: str
     image: str
-    pull_policy: str
-    """As in the settings; empty: the tenant's own."""
+    pull_policies: tuple[str, ...]
+    """As Kubernetes writes them, each for when a pull with the one before failed; none: the tenant's own."""
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     variables: Mapping[str, str]
@@ -136,7 +136,7 @@ def _sidecar(index: int, response: JobResponse, tenant: Tenant) -> Sidecar:
         container=names.service(index),
         image=service.name,
         log_name="-".join((_VERSION.sub("", service.name), *service.aliases)),
-        pull_policy=choose_pull_policy(service.pull_policies, tenant, service.name),
+        pull_policies=choose_pull_policies(service.pull_policies, tenant, service.name),
         entrypoint=service.entrypoint,
         command=service.command,
         variables=variables,

@@ -129,7 +129,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
             project_id=response.project_id,
             annotations=_gitlab_annotations(response),
             build_image=image.name,
-            build_pull_policy=image.pull_policy,
+            build_pull_policies=image.pull_policies,
             services=services,
             pull_secrets=tuple(
                 secret["metadata"]["name"] for secret in own_secrets if ".dockerconfigjson" in secret["data"]
@@ -171,6 +171,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
         service_logs=services.log_names if is_asked_for(wishes, _SHOW_SERVICES) else {},
         warm=warm,
         cold_because=cold_because,
+        pull_policies=_further_policies(image, services),
         authors_image=image.authors,
         notes=(*image.notes, *services.notes, *notes, *cache.notes),
     )
@@ -189,6 +190,12 @@ def _warmth(tenant: Tenant, manifest: dict[str, Any], trusted: Authorities) -> t
     if differing := warm.differences(own, waiting):
         return "", f"its pod differs from those that wait in {', '.join(differing)}"
     return warm.fingerprint_of(own), ""
+
+
+def _further_policies(image: BuildImage, services: Services) -> dict[str, list[str]]:
+    """Return what is left to try where an image cannot be pulled with the first policy of its list."""
+    lists = {names.BUILD: image.pull_policies} | {one.container: one.pull_policies for one in services.sidecars}
+    return {container: list(policies[1:]) for container, policies in lists.items() if policies[1:]}
 
 
 def limits_of(manifest: dict[str, Any]) -> Limits:

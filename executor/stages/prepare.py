@@ -18,6 +18,7 @@ from executor.pod.readiness import takes_scripts
 from executor.runner import sections
 from executor.stages import cancel
 from executor.stages.beside import ticking
+from executor.stages.repull import PullFailed, with_next_policy
 from executor.stages.room import Room
 from executor.stages.waiting import Waiting, not_started
 from executor.values import dataclass
@@ -81,7 +82,7 @@ def prepare(
         claimed = _claimed(api, job, journal, log, rewrite) if job.warm or job.cold_because else None
         if claimed is None:
             files = _Files(intent=intent, services=services_file)
-            pod = _started(api, job, journal, log, runner, since=started, files=files)
+            job, pod = _started(api, job, journal, log, runner, files=files, rewrite=rewrite)
         else:
             job, pod = claimed
             with _deleted_on_failure(job, journal):
@@ -116,10 +117,28 @@ def _claimed(
 
 
 def _started(  # noqa: PLR0913 - the stage's own surroundings
-    api: Api, job: Job, journal: Journal, log: JobLog, runner: cancel.Runner, *, since: float, files: _Files
+    api: Api,
+    job: Job,
+    journal: Journal,
+    log: JobLog,
+    runner: cancel.Runner,
+    *,
+    files: _Files,
+    rewrite: Callable[[Job], None],
+) -> tuple[Job, dict[str, Any]]:
+    """Create the job's own pod, another one for each pull policy that fails, and return it once it accepts scripts."""
+    while True:
+        try:
+            return job, _tried(api, job, journal, log, runner, files=files)
+        except PullFailed as failed:
+            job = with_next_policy(job, failed, journal, log)
+            rewrite(job)
+
+
+def _tried(
+    api: Api, job: Job, journal: Journal, log: JobLog, runner: cancel.Runner, *, files: _Files
 ) -> dict[str, Any]:
-    """Create the job's own pod, and return it once it accepts scripts."""
-    place = f"{job.connection.namespace}/{job.pod}"
+    place, since = f"{job.connection.namespace}/{job.pod}", time.monotonic()
     with _deleted_on_failure(job, journal), log.section(sections.name("pod", job.pod), f"starting pod {place}"):
         pod = Room(api, job, log, journal, runner).take(lambda: _create(api, job, files.intent))
         journal.info("pod created")
@@ -211,8 +230,13 @@ def _deleted_on_failure(job: Job, journal: Journal) -> Iterator[None]:
     try:
         yield
     except BaseException as failure:
-        # No kubelet would say that the containers have ended.
-        grace = 0 if getattr(failure, "category", "") == Category.NODE_LOST else None
+        grace = None
+        if getattr(failure, "category", "") == Category.NODE_LOST:
+            # No kubelet would say that the containers have ended.
+            grace = 0
+        elif isinstance(failure, PullFailed):
+            # The next pod may need its place in the quota.
+            grace = 1
         patience = _BRIEF_PATIENCE if isinstance(failure, ClusterUnreachable) else _DELETE_PATIENCE
         try:
             patience = min(patience, job.connection_timeout)

@@ -12,6 +12,7 @@ from executor.categories import Category
 from executor.diagnosis import cause
 from executor.errors import DriverError, OwnContainerFailed, PodNotStarted
 from executor.pod import names
+from executor.stages.repull import PullFailed
 from executor.values import replace
 
 TYPE_CHECKING = False
@@ -113,6 +114,7 @@ class Waiting:
 
         Raises:
             PodNotStarted: it will never start.
+            PullFailed: it would not, but there is another pull policy.
         """
         if not pod["spec"].get("nodeName"):
             self._enter(_SCHEDULE)
@@ -131,6 +133,7 @@ class Waiting:
                 self._last = None
             return
         found = self._with_its_cause(found)
+        self._leave_to_another_policy(found)
         if found.final and not self._may_get_a_new_node(found):
             raise not_started(found, waited=self._waited_for_a_node(found), authors=self._authors(found))
         if self._image_failed_for_good(found):
@@ -179,6 +182,20 @@ class Waiting:
         if found.category != Category.IMAGE_FAILED or not found.backing_off or not told or told.what != found.what:
             return found
         return replace(told, backing_off=True)
+
+    def _leave_to_another_policy(self, found: cause.Diagnosis) -> None:
+        """Give up at the first pull that fails where the job names another policy for this image.
+
+        Raises:
+            PullFailed: so it is.
+        """
+        if found.container not in self._job.pull_policies:
+            return
+        # Imported here: few jobs have a list of policies.
+        from executor.diagnosis import image
+
+        if found.category in image.ALL:
+            raise PullFailed(found)
 
     def _image_failed_for_good(self, found: cause.Diagnosis) -> bool:
         """Tell whether to give up: after a registry's second answer, or when waiting for any answer has lasted.

@@ -60,7 +60,7 @@ def _sidecars(tenant: Tenant) -> tuple[Sidecar, ...]:
         Sidecar(
             container=f"service-{number}",
             image=tenant.services.allowed[0],
-            pull_policy="",
+            pull_policies=(),
             entrypoint=(),
             command=(),
             variables={},

@@ -49,7 +49,7 @@ def coordinator(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     text = file.read_text()
     allowed = f'allowed = ["{layout.REGISTRY}/library/*"'
     assert allowed in text
-    file.write_text(text.replace(allowed, f'{allowed}, "{registry}/*"'))
+    file.write_text(text.replace(allowed, f'{allowed}, "{registry}/*", "{layout.HELPER_IMAGE}"'))
     # The cluster's own policy knows the allowed images too. It has it by the time that the first one is built.
     tenants.operate("apply", TENANT.name, "--yes", folder=settings)
     (folder / "files").mkdir()
@@ -65,10 +65,12 @@ def coordinator(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     tenants.operate("apply", TENANT.name, "--yes")
 
 
-def runs(coordinator: Coordinator, *script: str, image: str = "", password: str = PASSWORD) -> JobResult:
+def runs(
+    coordinator: Coordinator, *script: str, image: str = "", password: str = PASSWORD, policies: tuple[str, ...] = ()
+) -> JobResult:
     """The end of a job with GitLab's login for the registry; the images of this file differ, as nodes keep them."""
     credentials = (Credentials(image.partition("/")[0], USER, password),)
-    spec = JobSpec(TENANT.name, script=script, image=Image(image), credentials=credentials)
+    spec = JobSpec(TENANT.name, script=script, image=Image(image, pull_policy=policies), credentials=credentials)
     return coordinator.submit(ci.in_project(spec, PROJECT)).wait()
 
 
@@ -107,3 +109,14 @@ def test_with_a_wrong_login_the_image_is_refused_in_words(coordinator: Coordinat
     assert "cannot be pulled" in log
     # The author's to mend, so it is not tried three times.
     assert result.failure_reason == "script_failure"
+
+
+def test_the_next_policy_of_a_list_is_tried_in_another_pod_with_the_login(coordinator: Coordinator) -> None:
+    # Every node has this image, and no registry.
+    result = runs(coordinator, "echo he''re", image=layout.HELPER_IMAGE, policies=("always", "if-not-present"))
+    log = plain(result.trace)
+    assert result.state == "success", log
+    assert "trying the pull policy IfNotPresent in another pod, since it failed with Always" in log
+    assert "\nhere\n" in log
+    assert log.count("kaniko-driver: starting pod") == 2
+    wait_for("the end of the job's Secret", lambda: not secrets_of_jobs(), 60)

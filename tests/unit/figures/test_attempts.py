@@ -55,6 +55,17 @@ def test_a_job_that_claims_a_warm_pod_is_one_attempt_whatever_the_order_of_its_l
         }
 
 
+def test_a_job_whose_image_was_pulled_with_other_policies_is_one_attempt() -> None:
+    made = job(1)
+    moved = [
+        line(BEGIN + n, "prepare", "image pulled with the next policy", tenant="t", job=1, pod=pod, instead_of=former)
+        for n, (former, pod) in enumerate([(made[0]["pod"], "second"), ("second", "third")])
+    ]
+    later = [one | {"pod": "third"} for one in made[1:]]
+    (one,) = read(made[:1], moved, later)
+    assert (one.pod, one.project, one.result, one.began) == ("third", "group/app", "success", BEGIN)
+
+
 def test_two_attempts_of_one_job_are_two() -> None:
     again = [one | {"pod": "kaniko-job-1-bbbbbb"} for one in job(1, code=1)]
     assert [one.result for one in read(job(1), again)] == ["success", "script_failed"]

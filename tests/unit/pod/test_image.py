@@ -98,19 +98,20 @@ def test_any_other_image_is_refused_by_name_with_what_is_allowed(image: str, all
 
 
 class TestPullPolicy:
-    def choose(self, wanted: tuple[str, ...], **images: object) -> str:
+    def choose(self, wanted: tuple[str, ...], **images: object) -> tuple[str, ...]:
         job = replace(JOB, image="registry.example.com/tools:1", pull_policies=wanted)
-        return choose_image(job, tenant(images={"allowed": ["registry.example.com/*"], **images})).pull_policy
+        return choose_image(job, tenant(images={"allowed": ["registry.example.com/*"], **images})).pull_policies
 
     def test_without_one_it_is_the_tenants(self) -> None:
-        assert self.choose(()) == ""
+        assert self.choose(()) == ()
 
-    def test_the_first_that_the_tenant_allows_counts(self) -> None:
+    def test_those_that_the_tenant_allows_count_in_the_jobs_order_and_once(self) -> None:
         allowed = {"allowed_pull_policies": ["if-not-present", "always"]}
-        assert self.choose(("never", "always", "if-not-present"), **allowed) == "always"
+        wanted = ("never", "always", "if-not-present", "always")
+        assert self.choose(wanted, **allowed) == ("Always", "IfNotPresent")
 
     def test_the_tenants_own_is_always_allowed_where_it_lists_none(self) -> None:
-        assert self.choose(("if-not-present",)) == "if-not-present"
+        assert self.choose(("if-not-present",)) == ("IfNotPresent",)
 
     def test_another_is_refused_with_those_that_are_allowed(self) -> None:
         with pytest.raises(JobRefused) as refused:

@@ -79,7 +79,7 @@ class TestAllowed:
 
     def test_the_pull_policy_has_the_gate_of_the_jobs_image(self) -> None:
         (sidecar,) = choose(Service(name="redis", pull_policies=("if-not-present",))).sidecars
-        assert sidecar.pull_policy == "if-not-present"
+        assert sidecar.pull_policies == ("IfNotPresent",)
         assert "never" in refused(Service(name="redis", pull_policies=("never",))).what
 
     def test_a_user_is_not_used_and_said(self) -> None:

@@ -19,7 +19,7 @@ from tests.support.tenants import CACHE, POD_REQUEST, tenant
 
 TENANT = tenant(cache=CACHE, capacity={"warm_pods": 3}, pod={"labels": {"team": "a"}})
 WAITING = warm.template(warm.usual(TENANT, Authorities()))
-SERVICE = Sidecar(container="svc-0", image="postgres:16", pull_policy="", entrypoint=(), command=(), variables={})
+SERVICE = Sidecar(container="svc-0", image="postgres:16", pull_policies=(), entrypoint=(), command=(), variables={})
 
 
 def of_job(settings: Any = TENANT, **changes: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXECUTOR = Path(__file__).parents[3] / "executor"
 SERVICE = Sidecar(
-    container="svc-0", image="postgres:16", pull_policy="", entrypoint=(), command=(), variables={"A": "b"}
+    container="svc-0", image="postgres:16", pull_policies=(), entrypoint=(), command=(), variables={"A": "b"}
 )
 REQUEST = replace(POD_REQUEST, services=Services(sidecars=(SERVICE,)))
 USED_BY = {

@@ -210,6 +210,58 @@ def test_an_image_that_stays_away_ends_the_wait(prepare: Stage, cluster: Cluster
     assert cluster.deleted
 
 
+def test_an_image_that_cannot_be_pulled_is_tried_with_the_next_policy_in_another_pod(
+    prepare: Stage, cluster: Cluster
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def create(exchange: Exchange) -> None:
+        made.append(exchange.body)
+        cluster.created, cluster.deleted = True, False
+        if len(made) == 3:
+            cluster.states = [pod_state(READY)]
+        else:
+            cluster.states = [pod_state(PULLING)]
+        exchange.json(201, cluster.seen)
+
+    cluster.on_create = create
+    build = {"name": "build", "image": "tools:1", "imagePullPolicy": "Always"}
+    manifest = {"metadata": {"name": POD}, "spec": {"containers": [build], "volumes": [{"secretName": f"{POD}-pull"}]}}
+    policies = {"build": ["IfNotPresent", "Never"], "svc-0": ["Never"]}
+    secret = {"metadata": {"name": f"{POD}-pull"}}
+    assert prepare.run(manifest=manifest, secrets=(secret,), pull_policies=policies) == 0
+    pods = [one["metadata"]["name"] for one in made]
+    assert len(set(pods)) == 3
+    assert [one["spec"]["containers"][0]["imagePullPolicy"] for one in made] == ["Always", "IfNotPresent", "Never"]
+    assert [one["spec"]["volumes"][0]["secretName"] for one in made] == [f"{pod}-pull" for pod in pods]
+    assert [one["metadata"]["name"] for one in cluster.secrets] == [f"{pod}-pull" for pod in pods]
+    deleted = [one.path for one in cluster.server.exchanges if one.method == "DELETE"]
+    assert deleted == [f"{PODS}/{pod}" for pod in pods[:2]]
+    assert [(job.pod, job.pull_policies) for job in prepare.rewritten] == [
+        (pods[1], {"build": ["Never"], "svc-0": ["Never"]}),
+        (pods[2], {"svc-0": ["Never"]}),
+    ]
+    assert "trying the pull policy IfNotPresent in another pod, since it failed with Always: The image" in prepare.said
+    assert "ErrImagePull: not found" in prepare.said
+
+
+def test_the_last_policy_that_fails_fails_the_job(prepare: Stage, cluster: Cluster) -> None:
+    def create(exchange: Exchange) -> None:
+        cluster.created, cluster.deleted = True, False
+        cluster.states = [pod_state(PULLING), pod_state(BACKS_OFF), pod_state(PULLING)]
+        exchange.json(201, cluster.seen)
+
+    cluster.on_create = create
+    build = {"name": "build", "image": "tools:1", "imagePullPolicy": "Always"}
+    with pytest.raises(PodNotStarted, match="The image of the build container"):
+        prepare.run(
+            manifest={"metadata": {"name": POD}, "spec": {"containers": [build]}},
+            pull_policies={"build": ["IfNotPresent"]},
+        )
+    assert cluster.deleted
+    assert len(prepare.rewritten) == 1
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
