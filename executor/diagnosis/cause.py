@@ -42,7 +42,10 @@ _CONFIG_REASONS = frozenset(
 _SERVICE = "svc-"
 """How the names of containers begin that a job asked for by `services:`; as in pod/names.py."""
 _RESTARTS_OF_A_SERVICE = 2
-_CORRECT_SERVICE = "Correct its image, command or variables under `services:` in .gitlab-ci.yml."
+_CORRECT_SERVICE = (
+    "Correct its image, command or variables under `services:` in .gitlab-ci.yml. One that has done its work must go "
+    "on running, too: let its command end with `sleep infinity`."
+)
 TOLD_BY_EVENTS = frozenset({Category.SANDBOX_FAILED, Category.VOLUME_FAILED, Category.SECRET_MISSING})
 """What a pod's status does not show, so that a silent status does not mean that it is over."""
 _CREATING = frozenset({"ContainerCreating", "PodInitializing"})

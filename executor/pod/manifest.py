@@ -164,8 +164,10 @@ def _stages_size(tenant: Tenant) -> int:
 
 
 def _supervised(tenant: Tenant, container: str) -> dict[str, str]:
-    """Return what the supervisor knows of where it runs."""
+    """Return what scripts and the supervisor know of where they run."""
     return {
+        # For custom executors the runner says the opposite (CI_SHARED_ENVIRONMENT), and scripts ask for this one.
+        "CI_DISPOSABLE_ENVIRONMENT": "true",
         "KANIKO_DRIVER_CONTAINER": container,
         "KANIKO_DRIVER_VOLUME_KILOBYTES": str(_stages_size(tenant) // 1024),
     }
@@ -224,6 +226,9 @@ def _helper(tenant: Tenant) -> dict[str, Any]:
 
 def _service(tenant: Tenant, pod: str, sidecar: Sidecar) -> dict[str, Any]:
     process = {"command": list(sidecar.entrypoint), "args": list(sidecar.command)}
+    if sidecar.entrypoint == ("",):
+        # Docker's way to say that the image's entrypoint shall not run; Kubernetes takes it for the name of a program.
+        process = {"command": list(sidecar.command)}
     return {
         "name": sidecar.container,
         "image": sidecar.image,
@@ -234,7 +239,7 @@ def _service(tenant: Tenant, pod: str, sidecar: Sidecar) -> dict[str, Any]:
         "envFrom": [{"secretRef": {"name": names.service_secret(pod, sidecar.container)}}],
         # The end of its log, so that `prepare` can show why it died without a right to read logs.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "resources": _resources(tenant.resources.service),
+        "resources": _resources(sidecar.resources or tenant.resources.service),
         # The user is the image's own; databases start as root and become another one.
         "securityContext": _context(user=None, capabilities=BUILD_CAPABILITIES),
         "volumeMounts": [_mount("builds", names.BUILDS_FOLDER)],

@@ -127,9 +127,27 @@ def apply(tenant: Tenant, variables: Mapping[str, str]) -> tuple[Tenant, tuple[s
     return (changed if wishes.granted else tenant), tuple(_notes(wishes))
 
 
-def _notes(wishes: _Wishes) -> Iterator[str]:
+def of_service(tenant: Tenant, service: str, variables: Mapping[str, str]) -> tuple[Resources, tuple[str, ...]]:
+    """Return what one service gets, by variables of its own that win over the job's, and lines for the job log.
+
+    Args:
+        tenant: the settings as `apply` made them for this job.
+        service: its image, for the log.
+        variables: the service's own.
+
+    Raises:
+        JobRefused: a wish that is malformed or beyond what its gate allows.
+    """
+    wishes, prefix = _Wishes(tenant=tenant.name, values=variables), _CONTAINERS["service"]
+    current = tenant.resources.service
+    wished = _amounts("service", prefix, tenant.overrides.service, wishes)
+    resources = _consistent(current, wished, prefix, wishes) if wished else current
+    return resources, tuple(_notes(wishes, f"variables of the service {service}"))
+
+
+def _notes(wishes: _Wishes, whose: str = "job's variables") -> Iterator[str]:
     if wishes.granted:
-        yield f"as the job's variables ask: {_listed(wishes.granted)}"
+        yield f"as the {whose} ask: {_listed(wishes.granted)}"
     if wishes.ignored:
         yield f"ignored, since {wishes.tenant} opens no gate for it ([overrides]): {_listed(wishes.ignored)}"
 

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from executor.errors import JobRefused
-from executor.pod import names
+from executor.pod import names, overrides
 from executor.pod.image import choose_pull_policies, require_image_name
 from executor.values import dataclass
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from executor.runner.response import JobResponse, Service, Variable
-    from executor.settings.model import Tenant
+    from executor.settings.model import Resources, Tenant
 
 _DOCKER_IN_DOCKER = re.compile(r"(?:.*/)?docker:[^/@]*dind[^/@]*(?:@.*)?")
 # As the API server checks names of hosts (RFC 1123) and of variables.
@@ -53,6 +53,10 @@ class Sidecar:
     variables: Mapping[str, str]
     log_name: str = ""
     """What its lines are marked with where the job log shows them."""
+    resources: Resources | None = None
+    """None: the tenant's own for services."""
+    notes: tuple[str, ...] = ()
+    """What the job's author should know of it."""
     health_port: int = 0
     """TCP port to wait for before the job's scripts begin; 0 for none."""
 
@@ -86,15 +90,12 @@ def choose_services(response: JobResponse, tenant: Tenant) -> Services:
     if not response.services:
         return Services()
     _require_allowed(response.services, tenant)
+    sidecars = tuple(_sidecar(index, response, tenant) for index in range(len(response.services)))
     return Services(
-        sidecars=tuple(_sidecar(index, response, tenant) for index in range(len(response.services))),
+        sidecars=sidecars,
         # Once each, in the order of the author.
         hosts=tuple(dict.fromkeys(host for service in response.services for host in _hosts(service))),
-        notes=tuple(
-            f"kubernetes:user of the service {service.name} is not used: it runs as the user of its image"
-            for service in response.services
-            if service.user
-        ),
+        notes=tuple(note for sidecar in sidecars for note in sidecar.notes),
     )
 
 
@@ -132,6 +133,11 @@ def _require_allowed(services: tuple[Service, ...], tenant: Tenant) -> None:
 def _sidecar(index: int, response: JobResponse, tenant: Tenant) -> Sidecar:
     service = response.services[index]
     variables = _environment(response, service)
+    resources, notes = overrides.of_service(
+        tenant, service.name, {one.key: variables[one.key] for one in service.variables}
+    )
+    if service.user:
+        notes = (f"kubernetes:user of the service {service.name} is not used: it runs as the user of its image", *notes)
     return Sidecar(
         container=names.service(index),
         image=service.name,
@@ -140,6 +146,8 @@ def _sidecar(index: int, response: JobResponse, tenant: Tenant) -> Sidecar:
         entrypoint=service.entrypoint,
         command=service.command,
         variables=variables,
+        resources=resources,
+        notes=notes,
         health_port=_health_port(service, variables),
     )
 

@@ -295,6 +295,7 @@ class TestCommands:
     def test_a_container_knows_its_name_and_where_the_cache_is(self) -> None:
         build, helper = (kubelet.environment(containers(POD)[name], {}) for name in ("build", "helper"))
         assert (build["KANIKO_DRIVER_CONTAINER"], helper["KANIKO_DRIVER_CONTAINER"]) == ("build", "helper")
+        assert (build["CI_DISPOSABLE_ENVIRONMENT"], helper["CI_DISPOSABLE_ENVIRONMENT"]) == ("true", "true")
         assert build["KANIKO_DRIVER_CACHE_URL"] == "http://127.0.0.1:5407/v2/"
         assert "KANIKO_DRIVER_CACHE_URL" not in helper
 

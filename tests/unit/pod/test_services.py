@@ -82,6 +82,29 @@ class TestAllowed:
         assert sidecar.pull_policies == ("IfNotPresent",)
         assert "never" in refused(Service(name="redis", pull_policies=("never",))).what
 
+    def test_its_own_variables_shape_it_within_the_tenants_gates(self) -> None:
+        def wish(**variables: str) -> Service:
+            return Service(
+                name="redis", variables=tuple(Variable(key=key, value=one) for key, one in variables.items())
+            )
+
+        gates = {"overrides": {"service": {"memory_limit": "2Gi"}}}
+        services = (
+            wish(KUBERNETES_SERVICE_MEMORY_LIMIT="1Gi", KUBERNETES_SERVICE_CPU_LIMIT="9"),
+            Service(name="redis"),
+        )
+        settings = tenant(services={"allowed": ["*"]}, **gates)
+        chosen = choose_services(replace(JOB, services=services), settings)
+        manifest = render(settings, replace(POD_REQUEST, services=chosen))
+        limits = [one["resources"]["limits"]["memory"] for one in manifest["spec"]["initContainers"]]
+        assert limits == ["1Gi", settings.resources.service.memory_limit.text]
+        assert chosen.notes == (
+            "as the variables of the service redis ask: KUBERNETES_SERVICE_MEMORY_LIMIT",
+            "ignored, since tenant-a opens no gate for it ([overrides]): KUBERNETES_SERVICE_CPU_LIMIT",
+        )
+        with pytest.raises(JobRefused, match="KUBERNETES_SERVICE_MEMORY_LIMIT"):
+            choose_services(replace(JOB, services=(wish(KUBERNETES_SERVICE_MEMORY_LIMIT="3Gi"),)), settings)
+
     def test_a_user_is_not_used_and_said(self) -> None:
         (note,) = choose(Service(name="redis", user="999")).notes
         assert "redis" in note
@@ -207,6 +230,13 @@ class TestManifest:
         assert (sidecar["name"], sidecar["image"], sidecar["restartPolicy"]) == ("svc-0", "postgres:16", "Always")
         assert kubelet.command(sidecar) == ["docker-entrypoint.sh", "$HOME", "-c", "fsync=$(OFF)"]
         assert pod["spec"]["hostAliases"] == [{"ip": "127.0.0.1", "hostnames": ["postgres", "db"]}]
+
+    def test_an_empty_entrypoint_leaves_the_command_alone_as_with_docker(self) -> None:
+        with_command, without = self.pod(
+            Service(name="redis", entrypoint=("",), command=("sleep", "60")), Service(name="redis", entrypoint=("",))
+        )["spec"]["initContainers"]
+        assert (with_command["command"], "args" in with_command) == (["sleep", "60"], False)
+        assert not {"command", "args"} & set(without)
 
     def test_the_images_own_process_and_user_are_kept(self) -> None:
         (sidecar,) = self.pod(Service(name="redis"))["spec"]["initContainers"]

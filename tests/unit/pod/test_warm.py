@@ -40,7 +40,7 @@ def test_a_plain_job_fits_whatever_its_number_and_time_out() -> None:
     ("job", "difference"),
     [
         (of_job(build_image="registry.example.com/alpine:3"), "image of build"),
-        (of_job(build_pull_policy="always"), "imagePullPolicy of build"),
+        (of_job(build_pull_policies=("Always",)), "imagePullPolicy of build"),
         (of_job(services=Services(sidecars=(SERVICE,))), "the container svc-0"),
         (of_job(pull_secrets=("kaniko-job-7-pull",)), "imagePullSecrets"),
         (of_job(tenant(cache={"mode": "off"})), "the container cache-registry"),
