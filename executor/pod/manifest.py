@@ -220,7 +220,12 @@ def _helper(tenant: Tenant) -> dict[str, Any]:
         "env": _environment(_supervised(tenant, names.HELPER)),
         "resources": _resources(tenant.resources.helper),
         "securityContext": _context(user=0, capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL")),
-        "volumeMounts": [*_shared_mounts(), _mount("pulse", names.PULSE_FOLDER)],
+        "volumeMounts": [
+            *_shared_mounts(),
+            # Not in the build container: Kaniko leaves out of an image what lies on a mount, without a word.
+            _mount("cache", names.CACHE_FOLDER),
+            _mount("pulse", names.PULSE_FOLDER),
+        ],
     }
 
 
@@ -285,7 +290,6 @@ def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
 def _shared_mounts() -> list[dict[str, Any]]:
     return [
         _mount("builds", names.BUILDS_FOLDER),
-        _mount("cache", names.CACHE_FOLDER),
         _mount("stages", names.STAGES_FOLDER),
         _mount("tools", names.TOOLS_FOLDER) | {"readOnly": True},
     ]

@@ -53,7 +53,7 @@ class TestSubStages:
     def test_they_share_their_files_at_the_same_paths(self, job: Job) -> None:
         job.attempt.run("mkdir -p /builds/g/p.tmp; echo A=b > /builds/g/p.tmp/gitlab_runner_env\n", "get_sources")
         assert job.attempt.run(". /builds/g/p.tmp/gitlab_runner_env; echo $A\n").out == "b\n"
-        job.attempt.run("echo archive > /cache/x\n", "build_script")
+        job.attempt.run("echo archive > /cache/x\n", "restore_cache")
         assert job.attempt.run("cat /cache/x\n", "archive_cache").out == "archive\n"
 
     def test_one_that_repeats_runs_again(self, job: Job) -> None:

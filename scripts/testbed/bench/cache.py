@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FOLDER = layout.STATE / "bench-cache"
 TENANT = layout.TENANTS[0]
 PATIENCE = 300.0  # seconds for one job
-LOCAL = "--cache=true --cache-repo=oci:/cache/layers"
+LOCAL = "--cache=true --cache-repo=oci:/builds/layers"
 HALF_A_MINUTE = 100_000_000
 """Makes the sample's long step take as long as a small compilation does; in the demo it is a fifth of that."""
 VARIANTS = {
