@@ -29,6 +29,10 @@ const (
 	// A manifest, and an entry with its small blobs.
 	mostManifest = 1 << 20
 	mostEntry    = 8 << 20
+	// What a manifest may name; Kaniko's entries have one layer. Each is a request to S3 for whoever reads the entry.
+	mostNamed = 16
+	// An entry may say that a layer took so long to make.
+	longestBuild = 24 * time.Hour
 	// Entries that are remembered, so that the same one need not be pushed again.
 	mostKnown = 1000
 )
@@ -65,6 +69,9 @@ func references(manifest []byte) ([]descriptor, error) {
 		return nil, errors.New("no manifest of an image")
 	}
 	all := append([]descriptor{*image.Config}, image.Layers...)
+	if len(all) > mostNamed {
+		return nil, fmt.Errorf("%d blobs", len(all))
+	}
 	for _, one := range all {
 		if !digestForm.MatchString(one.Digest) {
 			return nil, fmt.Errorf("no digest: %q", one.Digest)
@@ -190,17 +197,29 @@ func (c *Cache) read(ctx context.Context, place, key string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	entry, err := parseEntry(data)
+	if err != nil {
+		return nil, c.bad("an entry is damaged", "key", key, "error", err.Error())
+	}
+	return entry, nil
+}
+
+// parseEntry takes what lies in the bucket as a stranger's word: another build may have put it there.
+func parseEntry(data []byte) (*Entry, error) {
 	entry := new(Entry)
 	if err := json.Unmarshal(data, entry); err != nil {
-		return nil, c.bad("an entry is damaged", "key", key)
+		return nil, err
 	}
 	if _, err := references(entry.Manifest); err != nil {
-		return nil, c.bad("an entry is damaged", "key", key)
+		return nil, err
 	}
 	for digest, content := range entry.Blobs {
 		if digestOf(content) != digest {
-			return nil, c.bad("an entry is damaged", "key", key)
+			return nil, errCorrupt
 		}
+	}
+	if entry.BuiltMillis < 0 || entry.BuiltMillis > longestBuild.Milliseconds() {
+		entry.BuiltMillis = 0
 	}
 	return entry, nil
 }

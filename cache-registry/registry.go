@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,13 +16,16 @@ import (
 )
 
 // The part of the OCI distribution protocol that Kaniko's client speaks (github.com/opencontainers/distribution-spec),
-// for one repository, and one path more: /driver/story.
+// for one repository and its variants, and one path more: /driver/story. Kaniko's keys leave out flags that shape
+// layers; builds with such flags get a variant from the driver's wrapper (executor/pod/shell/executor).
 
 var (
-	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	keyForm    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	digestForm  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	keyForm     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	variantForm = regexp.MustCompile(`^[0-9a-f]{16}$`)
 )
 
+// Uploads that wait for their next request. A client that was killed never sends it, and must not block later ones.
 const mostUploads = 64
 
 // Registry answers requests.
@@ -39,7 +43,6 @@ func newRegistry(cache *Cache, budget *Budget) *Registry {
 
 func (r *Registry) routes(repository string) http.Handler {
 	mux := http.NewServeMux()
-	base := "/v2/" + repository
 	mux.HandleFunc("GET /v2/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
 	})
@@ -47,13 +50,15 @@ func (r *Registry) routes(repository string) http.Handler {
 	mux.HandleFunc("GET /driver/story", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, r.cache.story.Take(r.budget.TakeWaited()))
 	})
-	mux.HandleFunc("GET "+base+"/manifests/{key}", r.getManifest)
-	mux.HandleFunc("PUT "+base+"/manifests/{key}", r.writing(r.putManifest))
-	mux.HandleFunc("GET "+base+"/blobs/{digest}", r.getBlob)
-	mux.HandleFunc("POST "+base+"/blobs/uploads/{$}", r.writing(r.startUpload))
-	mux.HandleFunc("PATCH "+base+"/blobs/uploads/{id}", r.writing(r.continueUpload))
-	mux.HandleFunc("PUT "+base+"/blobs/uploads/{id}", r.writing(r.finishUpload))
-	mux.HandleFunc("DELETE "+base+"/blobs/uploads/{id}", r.writing(r.dropUpload))
+	for _, base := range []string{"/v2/" + repository, "/v2/" + repository + "/{variant}"} {
+		mux.HandleFunc("GET "+base+"/manifests/{key}", r.getManifest)
+		mux.HandleFunc("PUT "+base+"/manifests/{key}", r.writing(r.putManifest))
+		mux.HandleFunc("GET "+base+"/blobs/{digest}", r.getBlob)
+		mux.HandleFunc("POST "+base+"/blobs/uploads/{$}", r.writing(r.startUpload))
+		mux.HandleFunc("PATCH "+base+"/blobs/uploads/{id}", r.writing(r.continueUpload))
+		mux.HandleFunc("PUT "+base+"/blobs/uploads/{id}", r.writing(r.finishUpload))
+		mux.HandleFunc("DELETE "+base+"/blobs/uploads/{id}", r.writing(r.dropUpload))
+	}
 	return mux
 }
 
@@ -68,14 +73,27 @@ func (r *Registry) writing(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func refuse(w http.ResponseWriter, status int, code, message string) {
+	type fault struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
+	json.NewEncoder(w).Encode(map[string][]fault{"errors": {{code, message}}})
+}
+
+// entryKey returns the name of an entry; false where the path has none that this cache takes.
+func entryKey(request *http.Request) (string, bool) {
+	key, variant := request.PathValue("key"), request.PathValue("variant")
+	if variant == "" {
+		return key, keyForm.MatchString(key)
+	}
+	return variant + "." + key, variantForm.MatchString(variant) && keyForm.MatchString(key)
 }
 
 func (r *Registry) getManifest(w http.ResponseWriter, request *http.Request) {
-	key := request.PathValue("key")
-	if !keyForm.MatchString(key) {
+	key, fits := entryKey(request)
+	if !fits {
 		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "there are entries by key only")
 		return
 	}
@@ -96,9 +114,9 @@ func (r *Registry) getManifest(w http.ResponseWriter, request *http.Request) {
 }
 
 func (r *Registry) putManifest(w http.ResponseWriter, request *http.Request) {
-	key := request.PathValue("key")
+	key, fits := entryKey(request)
 	manifest, err := io.ReadAll(http.MaxBytesReader(w, request.Body, mostManifest))
-	if err != nil || !keyForm.MatchString(key) {
+	if err != nil || !fits {
 		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", "no manifest that this cache takes")
 		return
 	}
@@ -158,9 +176,7 @@ func (r *Registry) startUpload(w http.ResponseWriter, request *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.uploads) >= mostUploads {
-		draft.Drop()
-		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many uploads at once")
-		return
+		r.dropOldest()
 	}
 	name := make([]byte, 8)
 	rand.Read(name)
@@ -170,6 +186,17 @@ func (r *Registry) startUpload(w http.ResponseWriter, request *http.Request) {
 	w.Header().Set("Docker-Upload-UUID", id)
 	w.Header().Set("Range", "0-0")
 	w.WriteHeader(http.StatusAccepted)
+}
+
+func (r *Registry) dropOldest() {
+	oldest := ""
+	for id, draft := range r.uploads {
+		if oldest == "" || draft.number < r.uploads[oldest].number {
+			oldest = id
+		}
+	}
+	r.uploads[oldest].Drop()
+	delete(r.uploads, oldest)
 }
 
 // take gives a draft to one request alone.

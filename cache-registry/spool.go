@@ -51,23 +51,25 @@ func newSpool(folder string, most int64) (*Spool, error) {
 
 // Draft is a blob that is arriving.
 type Draft struct {
-	spool *Spool
-	file  *os.File
-	sum   hash.Hash
-	size  int64
+	spool  *Spool
+	file   *os.File
+	sum    hash.Hash
+	size   int64
+	number int64 // in the order of their starts
 }
 
 // Draft starts a blob.
 func (s *Spool) Draft() (*Draft, error) {
 	s.mu.Lock()
 	s.number++
-	name := filepath.Join(s.folder, fmt.Sprintf("draft-%d", s.number))
+	number := s.number
 	s.mu.Unlock()
+	name := filepath.Join(s.folder, fmt.Sprintf("draft-%d", number))
 	file, err := os.Create(name)
 	if err != nil {
 		return nil, err
 	}
-	return &Draft{spool: s, file: file, sum: sha256.New()}, nil
+	return &Draft{spool: s, file: file, sum: sha256.New(), number: number}, nil
 }
 
 // Write appends, if there is room.
