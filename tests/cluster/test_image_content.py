@@ -102,6 +102,13 @@ COPY folder /folder
 COPY --from=build /out/data /final
 WORKDIR /work/$A
 COPY data here
+RUN mkdir -p /cache && cp here /cache/data
+"""
+SHAPED = f"""\
+FROM {BUSYBOX}
+RUN mkdir /kept /ignored && echo 1 > /kept/1 && echo 1 > /ignored/1
+RUN echo aaa > /same && touch -d "2001-01-01 00:00" /same
+RUN echo bbb > /same && touch -d "2001-01-01 00:00" /same
 """
 
 
@@ -142,8 +149,24 @@ def test_what_has_changed_is_never_taken_from_the_cache(author: Author) -> None:
     second = f"{EXECUTOR} --build-arg A=two --build-arg OWNER=2000 --destination {IMAGE}"
     builds(author, f"{second}:warm", f"{second}:none --cache=false")
     files = content(f"{IMAGE}:warm")[0]
-    assert {"/source/two", "/target/two", "/work/two/here", "/folder/other-name"} <= files.keys()
+    assert {"/source/two", "/target/two", "/work/two/here", "/folder/other-name", "/cache/data"} <= files.keys()
     assert different(content(f"{IMAGE}:none"), content(f"{IMAGE}:warm")) == {}
+
+
+def test_flags_that_shape_layers_never_meet_layers_of_other_flags(author: Author) -> None:
+    """Kaniko's keys leave them out: with one cache for all, each of these images lacks files or has old ones."""
+    put(author, Dockerfile=SHAPED)
+    # What is ignored is not cleaned up either, so that one comes last.
+    flags = {"plain": "", "timed": "--snapshot-mode=time", "ignoring": "--ignore-path=/ignored"}
+    last = "--single-snapshot"
+    builds(author, *(f"{EXECUTOR} {own} --destination {IMAGE}:{kind}" for kind, own in flags.items()))
+    log = builds(author, f"{EXECUTOR} --destination {IMAGE}:again", f"{EXECUTOR} {last} --destination {IMAGE}:single")
+    assert kaniko_log.hits(log) == kaniko_log.cacheable(SHAPED)
+    plain = content(f"{IMAGE}:plain")
+    assert different(plain, content(f"{IMAGE}:again")) == different(plain, content(f"{IMAGE}:single")) == {}
+    assert {"/ignored", "/ignored/1"} == different(plain, content(f"{IMAGE}:ignoring")).keys()
+    # Of two files of one time, this way of looking takes the first.
+    assert {"/same"} == different(plain, content(f"{IMAGE}:timed")).keys()
 
 
 def put(author: Author, **files: str) -> None:

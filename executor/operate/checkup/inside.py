@@ -257,8 +257,9 @@ def _layer_cache(place: Place, tenant: Tenant) -> Finding:
 def _cache_registry(place: Place, tenant: Tenant) -> Finding:
     """Ask the layer cache for what it cannot have, so that it must ask S3, and then why it had not."""
     address = f"http://{registry.address(tenant.cache)}"
-    # It starts beside the scripts, so it may need a moment.
+    # It starts beside the scripts, so it may need a moment; a proxy of the pod's is not for its own address.
     script = (
+        "unset http_proxy HTTP_PROXY\n"
         f"for try in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - {address}/v2/ >/dev/null 2>&1 && break; sleep 1; done\n"
         f"wget -q -O - {address}/v2/{registry.REPOSITORY}/manifests/{secrets.token_hex(32)} >/dev/null 2>&1\n"
         f"wget -q -O - {address}/driver/story 2>&1"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import json
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -173,6 +174,10 @@ class TestFlags:
         kaniko.flags(default=flags, locked=flags)
         assert kaniko.call("--a") == [*flags, "--a", *flags]
 
+    def test_the_real_one_is_found_where_kanikos_folder_was_moved(self, kaniko: Kaniko) -> None:
+        kaniko.real = kaniko.real.rename(kaniko.tools / "executor.real")
+        assert kaniko.call("--x", KANIKO_DRIVER_EXECUTOR="/kaniko/executor.real") == ["--x"]
+
     @pytest.mark.parametrize("arguments", [("version",), ("help", "--x"), ()])
     def test_what_is_no_build_passes_untouched(self, kaniko: Kaniko, arguments: tuple[str, ...]) -> None:
         kaniko.flags(default=["--default"], locked=["--locked"])
@@ -245,6 +250,54 @@ class TestCache:
         assert cache.asked == []
         assert kaniko.stderr == ""
 
+    @pytest.mark.parametrize(
+        "own",
+        [
+            ("--single-snapshot",),
+            ("--snapshot-mode=redo",),
+            ("--snapshot-mode", "redo"),
+            ("--snapshotMode=redo",),
+            ("--use-new-run",),
+            ("--ignore-path=/a", "--ignore-path", "/b"),
+            ("--ignore-var-run=false",),
+        ],
+    )
+    def test_flags_that_shape_layers_have_a_cache_of_their_own(
+        self, kaniko: Kaniko, cache: Cache, own: tuple[str, ...]
+    ) -> None:
+        """Kaniko's keys leave them out: an image of other flags would be wrong, without a word."""
+        repositories = [
+            self.repository(kaniko.call("--context=/b", *flags, KANIKO_DRIVER_CACHE_URL=cache.url))
+            for flags in (own, (*own, "--destination=x"), (*own, "--ignore-path=/c"))
+        ]
+        assert re.fullmatch(r"127\.0\.0\.1:5407/layers/[0-9a-f]{16}", repositories[0])
+        assert repositories[1] == repositories[0] != repositories[2]
+
+    def test_the_operators_flags_that_shape_layers_count_as_well(self, kaniko: Kaniko, cache: Cache) -> None:
+        found = set()
+        for lists in ({}, {"default": ["--snapshot-mode=redo"]}, {"locked": ["--ignore-path=/a"]}):
+            kaniko.flags(**{"default": [], "locked": [], **lists})
+            found.add(self.repository(kaniko.call("--x", KANIKO_DRIVER_CACHE_URL=cache.url)))
+        assert len(found) == len(("none", "default", "locked"))
+
+    def test_a_repository_that_the_operator_names_keeps_its_name(self, kaniko: Kaniko, cache: Cache) -> None:
+        kaniko.flags(locked=["--cache-repo=registry.example.com/cache"])
+        got = kaniko.call("--single-snapshot", KANIKO_DRIVER_CACHE_URL=cache.url)
+        assert self.repository(got) == "registry.example.com/cache"
+
+    def test_other_flags_share_one(self, kaniko: Kaniko, cache: Cache) -> None:
+        own = ("--build-arg", "A=--single-snapshot", "--label=x=--ignore-path", "--target=--x", "--cleanup")
+        assert self.repository(kaniko.call(*own, KANIKO_DRIVER_CACHE_URL=cache.url)) == "127.0.0.1:5407/layers"
+
+    def repository(self, arguments: list[str]) -> str:
+        return [flag for flag in arguments if flag.startswith("--cache-repo=")][-1].partition("=")[2]
+
+    @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+    def test_the_jobs_proxy_is_not_asked_for_it(self, kaniko: Kaniko, cache: Cache, name: str) -> None:
+        got = kaniko.call("--x", KANIKO_DRIVER_CACHE_URL=cache.url, **{name: "http://127.0.0.1:1"})
+        assert got == ["--default", *self.FLAGS, "--x"]
+        assert kaniko.environment()[name] == "http://127.0.0.1:1"
+
     def test_the_bound_is_four_seconds_where_nobody_says_otherwise(self) -> None:
         text = (files("executor.pod") / "shell" / "executor").read_text()
         assert "cache_seconds=${KANIKO_DRIVER_CACHE_SECONDS:-4}" in text
@@ -286,6 +339,22 @@ class TestLogins:
         kaniko.call("--x")
         assert kaniko.merged() == {"auths": {}}
         assert kaniko.stderr == ""
+
+    @pytest.mark.parametrize(
+        ("flags", "variables"),
+        [(("--kaniko-dir=/k",), {}), (("--kaniko-dir", "/k"), {}), ((), {"KANIKO_DIR": "/k"})],
+    )
+    def test_they_move_with_kanikos_folder(
+        self, kaniko: Kaniko, flags: tuple[str, ...], variables: dict[str, str]
+    ) -> None:
+        """Kaniko copies its own folder to the other place, and then reads logins from there alone."""
+        self.given(kaniko, a="given")
+        kaniko.call("--x", DOCKER_AUTH_CONFIG=self.config(b="variable"))
+        moved = kaniko.folder / ".docker" / "config.json"
+        assert not moved.exists()
+        kaniko.call("--x", *flags, DOCKER_AUTH_CONFIG=self.config(b="variable"), **variables)
+        assert json.loads(moved.read_text()) == json.loads(self.config(a="given", b="variable"))
+        assert moved.stat().st_mode & 0o077 == 0
 
     def test_nobody_else_in_the_image_can_read_them(self, kaniko: Kaniko) -> None:
         self.given(kaniko, a="given")
