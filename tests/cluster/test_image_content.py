@@ -100,6 +100,7 @@ COPY data /target/$A
 COPY --chown=$OWNER data /owned
 COPY folder /folder
 COPY --from=build /out/data /final
+RUN cp /final /made-of-it
 WORKDIR /work/$A
 COPY data here
 RUN mkdir -p /cache && cp here /cache/data

@@ -186,6 +186,48 @@ class TestFlags:
         assert kaniko.environment()["DOCKER_CONFIG"] == str(kaniko.author)
 
 
+class TestIgnored:
+    """What the context's .dockerignore leaves out, Kaniko 1.24 leaves out of the keys of other stages, too."""
+
+    LINE = "!^/kanik?"
+
+    @pytest.fixture
+    def context(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "context"
+        (folder / "sub").mkdir(parents=True)
+        (folder / ".dockerignore").write_text("*\n!src")
+        (folder / "sub" / ".dockerignore").write_text("sub\n")
+        return folder
+
+    def read(self, kaniko: Kaniko) -> list[str] | None:
+        path = kaniko.folder / "Dockerfile.dockerignore"
+        return path.read_text().split() if path.exists() else None
+
+    @pytest.mark.parametrize("form", ["--context={}", "--context {}", "-c {}", "-c={}", "-c{}", "--context=dir://{}"])
+    def test_a_line_about_kanikos_own_folder_comes_last(self, kaniko: Kaniko, context: Path, form: str) -> None:
+        kaniko.call("--x", *form.format(context).split())
+        assert self.read(kaniko) == ["*", "!src", self.LINE]
+        assert (context / ".dockerignore").read_text() == "*\n!src"
+
+    def test_the_sub_path_counts_as_kaniko_counts_it(self, kaniko: Kaniko, context: Path) -> None:
+        kaniko.call(f"--context=dir://{context}", "--context-sub-path=sub")
+        assert self.read(kaniko) == ["sub", self.LINE]
+        kaniko.call(f"--context={context}", "--context-sub-path", "sub")
+        assert self.read(kaniko) == ["*", "!src", self.LINE]
+
+    @pytest.mark.parametrize("other", ["tar://stdin", "git://host/x", "/none", ""])
+    def test_another_context_of_a_later_call_knows_nothing_of_it(
+        self, kaniko: Kaniko, context: Path, other: str
+    ) -> None:
+        kaniko.call(f"--context={context}")
+        kaniko.call(f"--context={other}")
+        assert self.read(kaniko) is None
+
+    def test_a_folder_of_kanikos_that_is_elsewhere_is_left_alone(self, kaniko: Kaniko, context: Path) -> None:
+        kaniko.call(f"--context={context}", "--kaniko-dir=/k")
+        assert self.read(kaniko) is None
+
+
 class TestFeatures:
     def test_kaniko_gets_those_that_the_job_does_not_set_itself(self, kaniko: Kaniko) -> None:
         (kaniko.tools / "features").write_text("FF_KANIKO_A=true\nFF_KANIKO_B=true\nFF_KANIKO_C=false\n")
