@@ -181,6 +181,20 @@ def test_the_story_of_the_cache_and_the_first_miss_are_told_before_the_end(pod: 
     assert registry.asked[-1] == "/driver/story"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"level":"info","msg":"No cached layer found for cmd RUN make","time":"2026-11-25T23:14:32Z"}',
+        'time="2026-11-25T23:14:32Z" level=info msg="No cached layer found for cmd RUN make"',
+    ],
+)
+def test_the_first_miss_is_told_in_any_format_of_kanikos_log(pod: Pod, registry: CacheRegistry, line: str) -> None:
+    kaniko_that_prints(pod, f"{line}\n")
+    build = pod.start(environment={"KANIKO_DRIVER_CACHE_URL": registry.url})
+    told = ControlLines().feed(run_script(build, "s", KANIKO, measured=True).err)
+    assert [control.text for control in told if isinstance(control, Missed)] == ["RUN make"]
+
+
 def test_a_cache_that_is_not_used_is_not_asked(pod: Pod, registry: CacheRegistry) -> None:
     kaniko_that_prints(pod, COLOURED)
     build = pod.start(environment={"KANIKO_DRIVER_CACHE_URL": registry.url})
