@@ -106,6 +106,13 @@ class Draft:
                 f"{', '.join(self._connection)}: make {self.get('cluster.kubeconfig')} with `kaniko-driver tenant "
                 f"kubeconfig {self.name}`, whose account has rights in the tenant's namespace only."
             )
+        else:
+            # GitLab Runner takes the pod's account then, or else what kubectl of its user would take.
+            self.tell(
+                "cluster.kubeconfig is not set, as the old section named no host: right for a runner inside the "
+                f"cluster. On a host set it (/etc/kaniko-driver/{self.name}.kubeconfig); `kaniko-driver tenant "
+                f"kubeconfig {self.name}` makes the file."
+            )
         self._settle_resources()
         # Each round leaves something out, so there are no more rounds than settings.
         while complaints := self._complaints():

@@ -119,6 +119,10 @@ def _gitlab(draft: Draft, runner: Mapping[str, Any], document: Mapping[str, Any]
         if s3.get(key):
             draft.set(f"runner.cache_{to}", s3[key])
     draft.tell(
+        "[network] is empty: list what builds may reach (registry, gitlab, s3), here or in driver.toml's "
+        "[defaults.network]. Where network policies are enforced everything else is closed to them."
+    )
+    draft.tell(
         "The layer cache is off. Set [cache] for builds that reuse their layers; nothing in a pipeline has to change."
     )
 

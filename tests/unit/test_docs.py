@@ -36,8 +36,10 @@ def test_every_command_tells_its_exit_codes_or_its_group_does() -> None:
         assert f"| `kaniko-driver {command}` |" in page
 
 
-def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).parent / "mkdocs"), "build", "--strict", "--site-dir", str(tmp_path / "site")]
+@pytest.mark.parametrize("config", ["mkdocs.yml", "mkdocs.ru.yml"])
+def test_the_site_is_built_without_a_warning(tmp_path: Path, config: str) -> None:
+    command = [str(Path(sys.executable).parent / "mkdocs"), "build", "--strict", "--config-file", config]
+    command += ["--site-dir", str(tmp_path / "site")]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -142,7 +142,8 @@ def judged_kaniko(said: str, *, copy_layers: bool) -> Finding:
             "Name Kaniko's debug image there: the one with a shell.",
         )
     found = re.search(r"version\s*:\s*(\S+)", said)
-    version = found[1] if found else "of unknown version"
+    # "unset": built without the flag that names it.
+    version = found[1] if found and found[1] != "unset" else "of unknown version"
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if copy_layers and not (numbers and (int(numbers[1]), int(numbers[2])) >= _SOUND_KEYS):
         return problem(

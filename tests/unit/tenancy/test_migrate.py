@@ -39,6 +39,13 @@ def told(one: Migrated, *words: str) -> bool:
     return any(all(word in finding for word in words) for finding in one.findings)
 
 
+def test_what_a_host_and_a_fence_still_need_is_told() -> None:
+    inside, outside = only(), only(host="https://10.0.0.1:6443")
+    assert told(inside, "cluster.kubeconfig is not set", "On a host set it")
+    assert not told(outside, "cluster.kubeconfig is not set")
+    assert told(inside, "[network] is empty", "[defaults.network]")
+
+
 class TestTheExampleOfGitLabsDocumentation:
     @pytest.fixture
     def one(self) -> Migrated:
