@@ -6,19 +6,53 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from executor.errors import SettingsInvalid
 from executor.operate.reference import PAGES, made
+from executor.settings.load import load
+from executor.settings.writer import write
 from executor.tenancy import sample
 from executor.tenancy.room import nodes_of
 from executor.tenancy.sizes import of_pod
-from tests.support.tenants import CACHE, tenant
+from tests.support.tenants import CACHE, MINIMAL, tenant
 
 ROOT = Path(__file__).parents[2]
 ENGLISH = ROOT / "docs/en"
+
+
+def examples() -> list[tuple[str, str]]:
+    """Return page and text of every piece of settings that a page shows, in both languages."""
+    return [
+        (str(page.relative_to(ROOT)), text)
+        for page in sorted((ROOT / "docs").rglob("*.md"))
+        for text in re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        if "[[runners]]" not in text
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), examples())
+def test_settings_that_a_page_shows_are_valid(tmp_path: Path, page: str, text: str) -> None:
+    shown = tomllib.loads(text)
+    everybody = shown.pop("defaults", {})
+    given: dict[str, Any] = {"version": 1, **everybody}
+    for name, table in (*tomllib.loads(MINIMAL).items(), *shown.items()):
+        given[name] = {**given.get(name, {}), **table} if isinstance(table, dict) else table
+    (tmp_path / "driver.toml").write_text("version = 1\n")
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "tenant-a.toml").write_text(write(given))
+    try:
+        load(str(tmp_path), "tenant-a")
+    except SettingsInvalid as refused:
+        complaints = refused.why.splitlines()
+    else:
+        complaints = []
+    # Files of the operator's own, which a page can only name.
+    assert [one for one in complaints if not one.endswith("No such file or directory")] == [], page
 
 
 @pytest.mark.parametrize("page", PAGES)
