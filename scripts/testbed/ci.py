@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from executor.pod.names import JOB_LABEL
-from testbed import api, layout, programs, s3
+from executor.pod.names import HELPER, JOB_LABEL
+from testbed import api, cluster, layout, programs, s3
 from testbed.ci_yaml import read_job
 from testbed.coordinator import Coordinator
 from testbed.gitserver import commit
@@ -36,6 +36,10 @@ KANIKO = (
     '--destination "$CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA"'
 )
 """The script line of a plain build: the Dockerfile at the top of the project."""
+
+
+GATE = "until [ -e /builds/go ]; do sleep 0.1; done"
+"""A line of a script that waits for `let_go`: a test may look at a running job for as long as it takes."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,13 @@ def job_pods(tenant: Tenant, ident: int) -> list[dict[str, Any]]:
     """The pods that the cluster has for a job now; several when the job is tried again."""
     wanted = {JOB_LABEL: str(ident)}.items()
     return [pod for pod in api.items("Pod", tenant.name) if wanted <= pod["metadata"].get("labels", {}).items()]
+
+
+def let_go(*pods: dict[str, Any]) -> None:
+    """Open the gate for the scripts in these pods."""
+    for pod in pods:
+        place = (pod["metadata"]["name"], f"--namespace={pod['metadata']['namespace']}", f"--container={HELPER}")
+        cluster.kubectl("exec", *place, "--", "/driver/tools/busybox", "touch", "/builds/go")
 
 
 def all_job_pods() -> list[dict[str, Any]]:

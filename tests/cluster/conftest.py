@@ -27,7 +27,7 @@ PIPELINE_IMAGE = Image("gcr.io/kaniko-project/executor:v1.24.0-debug", entrypoin
 BUSY = "while sleep 0.5; do echo tick; done"
 """A script that goes on until it is cancelled. Never a silent one: the runner hears of a cancel in the answer to new
 output, and after half a minute of silence."""
-CLEANUP_TIMEOUT = 60.0  # seconds; the driver does not wait until the node has let go of a pod
+CLEANUP_TIMEOUT = 180.0  # seconds; the driver does not wait until the node has let go of a pod
 
 
 @pytest.fixture(scope="session")

@@ -88,10 +88,10 @@ def made(tenant: Tenant) -> None:
     """Put the tenant into the cluster."""
     for one in objects.render(tenant):
         api.apply(one)
-    wait_for("the default account", lambda: api.get("ServiceAccount", "default", tenant.cluster.namespace), 30)
-    wait_for(f"the policy of {tenant.name}", lambda: in_force(tenant), 30)
+    wait_for("the default account", lambda: api.get("ServiceAccount", "default", tenant.cluster.namespace), 180)
+    wait_for(f"the policy of {tenant.name}", lambda: in_force(tenant), 180)
     # Until the cluster has counted what there is, its quota lets nothing in.
-    wait_for(f"the quota of {tenant.name}", lambda: tenants.counted(tenant.cluster.namespace), 30)
+    wait_for(f"the quota of {tenant.name}", lambda: tenants.counted(tenant.cluster.namespace), 180)
 
 
 def removed(tenant: Tenant) -> None:

@@ -126,7 +126,7 @@ JOBS: Mapping[str, JobSpec] = {
     "script timeout": spec(
         "echo began; sleep 600",
         after_script=("echo after $CI_JOB_STATUS; sleep 600",),
-        with_={"RUNNER_SCRIPT_TIMEOUT": "3s", "RUNNER_AFTER_SCRIPT_TIMEOUT": "3s"},
+        with_={"RUNNER_SCRIPT_TIMEOUT": "3s", "RUNNER_AFTER_SCRIPT_TIMEOUT": "12s"},
     ),
     "log limit": spec("head -c 6000000 /dev/zero | tr '\\0' x", "exit 5"),
 }

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 
 def test_a_second_attempt_survives_the_clean_up_of_the_first(author: Author) -> None:
-    first = author.starts("echo first is here", "sleep 8", ident=4711)
+    first = author.starts("echo first is here", ci.GATE, ident=4711)
     first.wait_for("first is here")
-    second = author.starts("echo second is here", "sleep 15", "echo second survived", ident=4711)
+    (its_pod,) = ci.job_pods(author.tenant, 4711)
+    second = author.starts("echo second is here", ci.GATE, "echo second survived", ident=4711)
     second.wait_for("second is here")
-    assert len(ci.job_pods(author.tenant, 4711)) == 2
+    others = [pod for pod in ci.job_pods(author.tenant, 4711) if pod["metadata"]["name"] != its_pod["metadata"]["name"]]
+    assert len(others) == 1
 
+    ci.let_go(its_pod)
     assert first.wait().state == "success"
+    ci.let_go(*others)
     result = second.wait()
     assert result.state == "success", plain(result.trace)
     assert "\nsecond survived" in plain(result.trace)

@@ -59,7 +59,7 @@ def started(pod: dict[str, Any]) -> str:
         status = cluster.get("Pod", name, "default")["status"]
         return status.get("podIP") if status.get("phase") == "Running" else None
 
-    return wait_for(f"pod {name} to run", address, 30)
+    return wait_for(f"pod {name} to run", address, 180)
 
 
 def test_both_nodes_are_ready() -> None:
@@ -205,18 +205,18 @@ def host() -> list[str]:
 def test_a_second_bed_survives_kills_and_leaves_nothing(second: Second) -> None:
     before = host()
     interrupted = second.start("up")
-    wait_for("its namespace", (layout.NAMESPACE_PATH.parent / second.name).exists, 60)
+    wait_for("its namespace", (layout.NAMESPACE_PATH.parent / second.name).exists, 180)
     interrupted.kill()
     interrupted.communicate()
 
     second.run("up")
     second.run("node", "node2", "kill", "1")
-    wait_for("the end of node2", lambda: "does not run" in second.start("status").communicate()[0], 10)
+    wait_for("the end of node2", lambda: "does not run" in second.start("status").communicate()[0], 180)
     second.run("up")
     second.run("status")
     overrides = '--overrides={"spec": {"nodeSelector": {"tenant": "b"}}}'
     second.run("kubectl", "run", "pod", f"--image={layout.TOOLS_IMAGE}", overrides, "--", "sleep", "600")
-    second.run("kubectl", "wait", "--for=condition=Ready", "pod/pod", "--timeout=60s")
+    second.run("kubectl", "wait", "--for=condition=Ready", "pod/pod", "--timeout=180s")
     second.run("down")
 
     assert traces(second.name) == []

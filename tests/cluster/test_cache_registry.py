@@ -75,25 +75,18 @@ def test_what_was_lost_or_damaged_is_a_miss_and_the_next_push_heals_it(tmp_path:
 
 
 def test_a_new_generation_begins_warm_and_keeps_what_is_used(tmp_path: Path) -> None:
-    short = {"generation_seconds": 4}
-    with cache_registry(tmp_path / "a", TENANT, **short) as one:
+    # The pods' time slices lie apart, and not the tests: nothing depends on when the test looks.
+    slices = [{"generation_seconds": 10**9, "stagger_seconds": later * 10**9} for later in range(3)]
+    with cache_registry(tmp_path / "a", TENANT, **slices[0]) as one:
         one.push(KEY, LAYER)
         one.push("unused", LAYER[:100_000])
     (first,) = {key.split("/")[2] for key in objects("")}
-    for name in ("b", "c"):
-        number = max(int(key.split("/")[2]) for key in objects(KEY))
-        wait_for("the next generation", lambda: int(time.time() + _ahead()) // 4 == number + 1, 10)  # noqa: B023
-        with cache_registry(tmp_path / name, TENANT, **short) as later:
-            assert later.layer(KEY) == LAYER
-            wait_for("the copy", lambda: objects(f"/{number + 1}/entries/{KEY}"), 10)  # noqa: B023
+    for later in (1, 2):
+        with cache_registry(tmp_path / str(later), TENANT, **slices[later]) as pod:
+            assert pod.layer(KEY) == LAYER
+            copy = f"/{int(first) + later}/entries/{KEY}"
+            wait_for("the copy", lambda: objects(copy), 180)  # noqa: B023
     assert {key.split("/")[2] for key in objects("unused")} == {first}
-
-
-def _ahead() -> int:
-    from executor.cache.generation import stagger
-    from executor.settings.load import load
-
-    return stagger(TENANT.name, load(str(layout.DRIVER), TENANT.name).tenant.cache.generation.seconds)
 
 
 def test_twenty_pods_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -139,10 +132,10 @@ def test_s3_that_falls_silent_costs_a_bounded_time_once(tmp_path: Path) -> None:
             assert pod.layer(f"missing-{number}") is None
             pod.push(f"missing-{number}", LAYER[number:])
         # Generous: each of the thirty requests alone would wait for ever.
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         story = pod.story()
         assert (story.dropped, story.reason) == (10, 2)
-        assert 1500 < story.waited < 10_000
+        assert 1500 < story.waited < 60_000
         proxy.silent = False
 
 
@@ -157,5 +150,5 @@ def test_a_host_that_drops_every_packet_costs_a_bounded_time_once(tmp_path: Path
         for number in range(10):
             assert pod.layer(f"missing-{number}") is None
             pod.push(f"missing-{number}", LAYER[number:])
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         assert pod.story().reason == 2

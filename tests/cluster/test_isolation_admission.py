@@ -227,7 +227,7 @@ def test_a_token_for_aws_may_be_mounted_by_the_cache_registry_alone() -> None:
         stolen = changed(good, lambda pod: pod["spec"]["containers"][1]["volumeMounts"].append(MOUNT))
         other = changed(good, lambda pod: _token(pod).update(audience="https://kubernetes.default.svc"))
         plain = changed(good, lambda pod: _token(pod).pop("audience"))
-        wait_for("the policy", lambda: _refused(path, stolen), 30)
+        wait_for("the policy", lambda: _refused(path, stolen), 180)
         api.request("POST", path, good)
         for bad in (stolen, other, plain):
             assert _refused(path, bad)

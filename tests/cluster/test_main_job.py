@@ -67,7 +67,7 @@ def test_the_pushed_image_runs_on_a_node_and_knows_its_version(first_build: Subm
     def ended() -> bool:
         return bool(cluster.get("Pod", viewer_pod, "default")["status"]["phase"] in {"Succeeded", "Failed"})
 
-    wait_for("the end of the pod with the built image", ended, 60)
+    wait_for("the end of the pod with the built image", ended, 180)
     said = cluster.kubectl("logs", viewer_pod, "--namespace=default")
     assert said.startswith(f"collatz {first_build.given.sha[:8]}\n97 takes 118 steps")
 

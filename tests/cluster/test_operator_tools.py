@@ -53,7 +53,7 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
             row.update(row_of(job.ident))
             return bool(row.get("disk_bytes"))
 
-        wait_for("the job's figures", seen, 60)
+        wait_for("the job's figures", seen, 180)
         assert (row["tenant"], row["project"], row["node"]) == (TENANT.name, author.project, layout.NODES[0].name)
         assert (row["state"], row["detail"]) == ("running", "step_script") or row["detail"] == "build_script"
         assert 64 * MIB <= row["disk_bytes"] <= row["disk_limit_bytes"] == 6 * 1024 * MIB
@@ -96,7 +96,7 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
     # Disk is looked for where a script took a while.
     done = author.starts("dd if=/dev/zero of=/big bs=1M count=32 2>/dev/null", "sleep 3")
     assert done.wait().state == "success"
-    wait_for("the end of the job in the list", lambda: not row_of(job.ident), 60)
+    wait_for("the end of the job in the list", lambda: not row_of(job.ident), 180)
 
     report = json.loads(driver("usage", TENANT.name, *SETTINGS, "--since", began, "--output", "json"))
     (used,) = report["tenants"]

@@ -29,7 +29,7 @@ def test_a_killed_runner_takes_its_jobs_pods_with_it(tmp_path: Path) -> None:
         job = running.coordinator.submit(spec)
         job.wait_for("at work")
         os.kill(running.runner.pid, signal.SIGKILL)
-        wait_for("the end of the job's pod", lambda: not ci.job_pods(TENANT, job.ident), 30)
+        wait_for("the end of the job's pod", lambda: not ci.job_pods(TENANT, job.ident), 180)
 
 
 def test_a_pod_without_any_stage_ends_by_itself(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def namespace(_bed: None) -> Iterator[None]:
     """A namespace that holds pods to "baseline", with the class that pods need to name."""
     labels = {"pod-security.kubernetes.io/enforce": "baseline"}
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
-    wait_for("the default account", lambda: api.get("ServiceAccount", "default", NAMESPACE), 30)
+    wait_for("the default account", lambda: api.get("ServiceAccount", "default", NAMESPACE), 180)
     runtime_class = "/apis/node.k8s.io/v1/runtimeclasses"
     made = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "options"}, "handler": "x"}
     api.request("POST", runtime_class, made)

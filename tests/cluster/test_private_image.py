@@ -91,7 +91,7 @@ def test_the_jobs_own_login_pulls_its_image_and_leaves_nothing(coordinator: Coor
     log = plain(result.trace)
     assert result.state == "success", log
     assert PASSWORD not in log
-    wait_for("the end of the job's Secret", lambda: not secrets_of_jobs(), 60)
+    wait_for("the end of the job's Secret", lambda: not secrets_of_jobs(), 180)
 
 
 def secrets_of_jobs() -> list[str]:

@@ -109,7 +109,7 @@ def test_a_cancelled_job_stops_its_script_and_runs_after_script(coordinator: Coo
 
 def test_a_stopped_runner_leaves_no_process(coordinator: Coordinator, runner: Runner) -> None:
     job = coordinator.submit(JobSpec("tenant-a", script=("echo begun", "sleep 600")))
-    job.wait_for("begun", 30)
+    job.wait_for("begun", 180)
     tree = descendants(runner.pid)
     assert len(tree) > 1
     runner.stop()
@@ -119,7 +119,7 @@ def test_a_stopped_runner_leaves_no_process(coordinator: Coordinator, runner: Ru
 
 def test_a_drained_runner_finishes_its_job_and_takes_no_other(coordinator: Coordinator, runner: Runner) -> None:
     job = coordinator.submit(JobSpec("tenant-a", script=("sleep 1", "echo finished")))
-    wait_for("the hand-out of the job", lambda: job.running, 20)
+    wait_for("the hand-out of the job", lambda: job.running, 180)
     runner.drain(patience=30)
     assert job.wait(1).state == "success"
     assert not coordinator.submit(JobSpec("tenant-a")).running

@@ -54,7 +54,7 @@ def said(image: str) -> Iterator[Any]:
         container = {"name": "runner", "image": image, "command": list(command), "securityContext": RESTRICTED}
         spec = {"restartPolicy": "Never", "nodeSelector": {"tenant": "b"}, "containers": [container]}
         api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec})
-        wait_for("the end of the pod", lambda: phase() in {"Succeeded", "Failed"}, 60)
+        wait_for("the end of the pod", lambda: phase() in {"Succeeded", "Failed"}, 180)
         text = cluster.kubectl("logs", name, "--namespace=default")
         assert phase() == "Succeeded", text
         return text
@@ -109,14 +109,14 @@ def test_a_runner_that_is_to_go_finishes_its_job_first(in_cluster: RunnerPod) ->
     job = in_cluster.starts("echo ready", "until [ -e /builds/go ]; do usleep 100000; done", "echo finished")
     job.wait_for("ready")
     cluster.kubectl("delete", "pod", pod, f"--namespace={in_cluster.namespace}", "--wait=false")
-    wait_for("the runner's word that it goes", lambda: "graceful shutdown" in in_cluster.log(pod), 30)
+    wait_for("the runner's word that it goes", lambda: "graceful shutdown" in in_cluster.log(pod), 180)
     (job_pod,) = ci.job_pods(TENANT_A, job.ident)
     name = job_pod["metadata"]["name"]
     cluster.kubectl("exec", name, "--container=build", f"--namespace={TENANT_A.name}", "--", "touch", "/builds/go")
     result = job.wait()
     assert result.state == "success", plain(result.trace)
     assert "finished" in plain(result.trace)
-    wait_for("the end of the old runner", lambda: not api.get("Pod", pod, in_cluster.namespace), 60)
+    wait_for("the end of the old runner", lambda: not api.get("Pod", pod, in_cluster.namespace), 180)
 
 
 def test_the_cron_job_of_config_gc_sweeps_what_nobody_deleted(in_cluster: RunnerPod, image: str) -> None:
@@ -129,10 +129,10 @@ def test_the_cron_job_of_config_gc_sweeps_what_nobody_deleted(in_cluster: Runner
         cluster.kubectl("create", "job", "sweep", "--from=cronjob/kaniko-driver-gc", here)
         done = "--for=jsonpath={.status.succeeded}=1"
         try:
-            cluster.kubectl("wait", done, "job/sweep", here, "--timeout=60s")
+            cluster.kubectl("wait", done, "job/sweep", here, "--timeout=180s")
         except BedError as error:
             raise AssertionError(cluster.kubectl("logs", "job/sweep", here)) from error
-        wait_for("the end of the leftover", lambda: api.get("Pod", gone, TENANT_A.name) is None, 30)
+        wait_for("the end of the leftover", lambda: api.get("Pod", gone, TENANT_A.name) is None, 180)
         assert api.get("Pod", alive, TENANT_A.name) is not None
     finally:
         cluster.kubectl("delete", "cronjob,job", "--all", here)

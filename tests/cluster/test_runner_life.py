@@ -100,12 +100,12 @@ def test_a_runner_killed_in_a_stage_leaves_nothing_and_runs_nothing_twice(work: 
     job = work.coordinator.submit(spec)
     caught(work.runner.pid, *stage)
     os.kill(work.runner.pid, signal.SIGKILL)
-    wait_for("the runner's end", lambda: len(descendants(work.runner.pid)) == 1, 30)
+    wait_for("the runner's end", lambda: len(descendants(work.runner.pid)) == 1, 180)
     work.runner.stop()
 
     work.runner.start()
     another = work.coordinator.submit(replace(spec, script=("echo well",), ident=None)).wait()
     assert another.state == "success", plain(another.trace)
     # Only now: a stage that had just begun makes its pod first, and then finds nobody to make it for.
-    wait_for("the end of the killed runner's pod", lambda: not ci.job_pods(TENANT, job.ident), 60)
+    wait_for("the end of the killed runner's pod", lambda: not ci.job_pods(TENANT, job.ident), 180)
     assert starts_of(job.ident) <= 1, "the restarted runner took the job up again"

@@ -53,7 +53,7 @@ def test_no_variable_of_a_service_stands_in_the_pod_and_its_secret_goes_with_it(
     job = author.submits(
         JobSpec(
             author.tenant.name,
-            script=('echo at" "work', "sleep 5"),
+            script=('echo at" "work', ci.GATE),
             services=(service("sleep 600", GREETING="$PASSWORD"),),
             variables=(Variable("PASSWORD", SECRET, public=False),),
         )
@@ -65,8 +65,9 @@ def test_no_variable_of_a_service_stands_in_the_pod_and_its_secret_goes_with_it(
     secret = api.get("Secret", name, author.tenant.name)
     assert secret is not None
     assert secret["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+    ci.let_go(pod)
     assert job.wait().state == "success"
-    wait_for("the end of the Secret", lambda: api.get("Secret", name, author.tenant.name) is None, 60)
+    wait_for("the end of the Secret", lambda: api.get("Secret", name, author.tenant.name) is None, 180)
 
 
 def test_what_services_print_is_in_the_job_log_where_the_job_asks_for_it(author: Author) -> None:
@@ -109,9 +110,9 @@ def test_a_service_that_ends_at_once_is_told_with_its_last_words(author: Author)
 
 
 def test_a_service_that_ends_later_does_not_end_the_job(author: Author) -> None:
-    job = author.submits(
-        JobSpec(author.tenant.name, script=("sleep 6", "echo done"), services=(service("sleep 4; exit 3"),))
-    )
+    ends = service("until [ -e /builds/end ]; do sleep 0.2; done; exit 3")
+    script = ("touch /builds/end; sleep 2", "echo done")
+    job = author.submits(JobSpec(author.tenant.name, script=script, services=(ends,)))
     result = job.wait()
     assert result.state == "success", plain(result.trace)
 
@@ -131,7 +132,8 @@ def test_a_service_whose_image_does_not_exist_is_the_authors_to_mend(author: Aut
 
 def test_one_that_ended_while_its_port_was_waited_for_fails_the_job_and_a_deaf_one_does_not(author: Author) -> None:
     deaf = service("sleep 600", HEALTHCHECK_TCP_PORT="5432")
-    dead = service("sleep 3; echo no password given >&2; exit 3", HEALTHCHECK_TCP_PORT="5432")
+    # So late that it has not ended twice before its port is waited for, which would be another failure.
+    dead = service("sleep 12; echo no password given >&2; exit 3", HEALTHCHECK_TCP_PORT="5432")
     # Side by side: both wait half a minute.
     waits = author.submits(JobSpec(author.tenant.name, script=("echo done",), services=(deaf,)))
     fails = author.submits(JobSpec(author.tenant.name, script=("echo never",), services=(dead,)))

@@ -124,7 +124,7 @@ def test_a_new_tenant_runs_its_first_job(new: Operator, tmp_path: Path) -> None:
             result = coordinator.submit(JobSpec(NAME, script=("echo it works",))).wait(120)
     assert result.state == "success", plain(result.trace)
     assert "it works" in plain(result.trace)
-    wait_for("the end of its pod", lambda: not ci.all_job_pods(), 60)
+    wait_for("the end of its pod", lambda: not ci.all_job_pods(), 180)
 
 
 class TestChanges:
@@ -213,7 +213,7 @@ class TestLogin:
         assert datetime.fromisoformat(told["expires"]) > datetime.now(UTC)
         assert may(second, "create", "pods", NAME)
         # The API server remembers for ten seconds whom it has let in.
-        wait_for("the end of the first login", lambda: not may(first, "create", "pods", NAME), 30)
+        wait_for("the end of the first login", lambda: not may(first, "create", "pods", NAME), 180)
 
     def test_a_tenant_that_was_never_applied_has_none(self, new: Operator, tmp_path: Path) -> None:
         other = Operator(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def settings(_bed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     finally:
         said = tenants.operate("apply", TENANT.name, "--yes")
         assert "removed ReplicaSet kaniko-warm-" in said
-        wait_for("the end of the warm pods", lambda: not waiting(), 60)
+        wait_for("the end of the warm pods", lambda: not waiting(), 180)
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +100,10 @@ def await_pods() -> dict[str, dict[str, Any]]:
 
 def test_a_waiting_pod_serves_one_job_and_another_takes_its_place(warm: Warm) -> None:
     before = await_pods()
-    job = warm.starts("echo at work", "sleep 3", "ls /kaniko/executor.real")
+    job = warm.starts("echo at work", ci.GATE, "ls /kaniko/executor.real")
     job.wait_for("at work")
     (pod,) = ci.job_pods(TENANT, job.ident)
+    ci.let_go(pod)
     result = job.wait()
     log = plain(result.trace)
     assert result.state == "success", log
@@ -117,18 +119,16 @@ def test_a_waiting_pod_serves_one_job_and_another_takes_its_place(warm: Warm) ->
     assert pod["metadata"]["name"] not in after
 
 
-def test_of_three_jobs_at_once_two_are_warm_and_each_has_its_own_pod(warm: Warm) -> None:
+def test_jobs_at_once_take_the_pods_that_wait_and_no_two_the_same(warm: Warm) -> None:
     before = await_pods()
     jobs = [warm.starts("echo at work", "sleep 2", f"echo number {number}") for number in range(3)]
     results = [job.wait() for job in jobs]
-    logs = [plain(result.trace) for result in results]
-    assert [result.state for result in results] == ["success"] * 3, "\n".join(logs)
-    used = [name for name in before if any(f"{TENANT.name}/{name} is ready" in log for log in logs)]
-    assert len(used) == COUNT
-    for name in used:
-        assert sum(f"{TENANT.name}/{name} is ready" in log for log in logs) == 1
-    (cold,) = [log for log in logs if "no warm pod for this job: " in log]
-    assert "starting pod" in cold
+    logs = "\n".join(plain(result.trace) for result in results)
+    assert [result.state for result in results] == ["success"] * 3, logs
+    used = re.findall(rf"pod {TENANT.name}/(\S+) is ready", logs)
+    assert len(set(used)) == len(used) == 3
+    # The first at least, and as a rule both: a slow machine has the next one ready before the second job looks.
+    assert before.keys() & set(used)
 
 
 def test_a_job_with_an_image_of_its_own_starts_cold_and_says_why(warm: Warm) -> None:
@@ -181,9 +181,10 @@ class TestPodsThatWaitSmall:
         wait_for("the small pods", lambda: [of_build(pod)["cpu"] for pod in ready().values()] == ["10m"] * COUNT, 120)
 
     def test_they_grow_when_a_job_claims_them(self, warm: Warm) -> None:
-        job = warm.starts("echo at work", "sleep 3")
+        job = warm.starts("echo at work", ci.GATE)
         job.wait_for("at work")
         (pod,) = ci.job_pods(TENANT, job.ident)
+        ci.let_go(pod)
         log = plain(job.wait().trace)
         assert f"warm pod {TENANT.name}/{pod['metadata']['name']} is ready" in log
         assert (of_build(pod)["cpu"], of_build(pod)["memory"]) == ("500m", "512Mi")
@@ -214,7 +215,7 @@ def filled(node: str) -> Iterator[None]:
     where = {"name": "big-neighbour", "namespace": "default"}
     api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": where, "spec": spec})
     try:
-        wait_for("the neighbour", lambda: phase(where["name"]) == "Running", 60)
+        wait_for("the neighbour", lambda: phase(where["name"]) == "Running", 180)
         yield
     finally:
         api.request("DELETE", api.path_of("Pod", where["name"], where["namespace"]))
@@ -258,7 +259,7 @@ def test_after_a_change_of_settings_apply_replaces_the_waiting_pods(warm: Warm, 
         said = tenants.operate("apply", TENANT.name, "--yes", folder=settings)
         assert "created ReplicaSet kaniko-warm-" in said
         assert "removed ReplicaSet kaniko-warm-" in said
-        wait_for("the end of the old pods", lambda: not before.keys() & ready().keys(), 60)
+        wait_for("the end of the old pods", lambda: not before.keys() & ready().keys(), 180)
         await_pods()
         result = warm.starts("echo plain").wait()
         assert "warm pod" in plain(result.trace)
