@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -168,9 +171,22 @@ func TestAReadOnlyCacheIsReadAndRefusesEveryWrite(t *testing.T) {
 			t.Fatalf("%s: %d %s", one, status, text)
 		}
 	}
-	reader.cache.background.Wait()
+	if status, _, _ := reader.do("HEAD", "/v2/layers/blobs/"+digestOf(large(9)), nil); status != 404 {
+		t.Fatal(status)
+	}
 	if asked := b.requests(); len(asked) != 0 {
 		t.Fatalf("%v", asked)
+	}
+	later := newPod(t, b, func(s *Settings) { s.ReadOnly = true })
+	later.cache.now = func() time.Time { return thatDay.Add(week * time.Second) }
+	if !later.has(key, large(1)) {
+		t.Fatal("a miss in the generation before")
+	}
+	later.cache.background.Wait()
+	for _, asked := range b.requests() {
+		if !strings.HasPrefix(asked, "GET ") {
+			t.Fatal(asked)
+		}
 	}
 }
 
@@ -183,9 +199,19 @@ func TestASecondPrefixIsReadAndNotWritten(t *testing.T) {
 	if !branch.has(key, large(1)) {
 		t.Fatal("the protected cache is not read")
 	}
+	// A layer that lies in the other prefix alone is not kept by an entry of this one.
+	branch.push("own", large(1))
+	if len(b.keys(fmt.Sprintf("cache/a/%d/blobs/", thatDay.Unix()/week))) != 1 {
+		t.Fatalf("%v", b.keys(""))
+	}
 	branch.push("forged", large(2))
 	if newPod(t, b, protected).has("forged", large(2)) {
 		t.Fatal("a branch wrote into the protected cache")
+	}
+	later := newPod(t, b, both)
+	later.cache.now = func() time.Time { return thatDay.Add(week * time.Second) }
+	if !later.has(key, large(1)) {
+		t.Fatal("the generation before is not read there")
 	}
 }
 
@@ -231,6 +257,7 @@ func TestEveryFailureOfS3IsAColdBuildWithAReason(t *testing.T) {
 			return true
 		}, reasonSlow},
 		"forbidden": {answer(403, "AccessDenied"), reasonForbidden},
+		"unknown":   {answer(401, "Unauthorized"), reasonForbidden},
 		"no bucket": {answer(404, "NoSuchBucket"), reasonNoBucket},
 		"broken":    {answer(500, "InternalError"), reasonFailed},
 		"down": {func(w http.ResponseWriter, _ *http.Request) bool {
@@ -293,6 +320,63 @@ func TestS3ThatRefusesIsNotAskedAgain(t *testing.T) {
 	p.push(key+"x", large(2))
 	if asked := b.requests(); len(asked) != 0 {
 		t.Fatalf("%v", asked)
+	}
+}
+
+func TestAServerThatShowsNoTrustedCertificateIsNotSpokenTo(t *testing.T) {
+	b := newBucket(t)
+	newPod(t, b).push(key, large(1))
+	secure := httptest.NewTLSServer(b)
+	defer secure.Close()
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	for name, ca := range map[string]string{"trusted": string(authority), "unknown": ""} {
+		p := newPod(t, b, func(s *Settings) { s.Endpoint, s.CA = secure.URL, ca })
+		if p.has(key, large(1)) != (name == "trusted") {
+			t.Fatal(name)
+		}
+	}
+}
+
+func TestAClientThatGoesAwayIsNoFailureOfS3(t *testing.T) {
+	b := newBucket(t)
+	newPod(t, b).push(key, large(1))
+	ctx, leave := context.WithCancel(t.Context())
+	b.fault(func(_ http.ResponseWriter, r *http.Request) bool {
+		leave()
+		<-r.Context().Done()
+		return true
+	})
+	p := newPod(t, b)
+	request, _ := http.NewRequestWithContext(ctx, "GET", p.URL+"/v2/layers/manifests/"+key, nil)
+	if _, err := p.Client().Do(request); err == nil {
+		t.Fatal("an answer")
+	}
+	b.fault(func(http.ResponseWriter, *http.Request) bool { return false })
+	if !p.has(key, large(1)) {
+		t.Fatal("the cache was given up")
+	}
+}
+
+func TestTheSpoolHoldsABlobOnceAndKeepsItsPromise(t *testing.T) {
+	folder := t.TempDir() + "/layers"
+	spool, err := newSpool(folder, 1200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := make([]byte, 600)
+	for _, promised := range []bool{true, false} {
+		draft, _ := spool.Draft()
+		draft.Write(content)
+		if err := draft.Keep(digestOf(content), promised); err != nil {
+			t.Fatal(err)
+		}
+	}
+	abandoned, _ := spool.Draft()
+	abandoned.Write(content[:100])
+	abandoned.Drop()
+	if files, _ := os.ReadDir(folder); spool.used != 600 || len(files) != 1 || !spool.blobs[digestOf(content)].promised {
+		t.Fatalf("%d bytes, %v", spool.used, files)
 	}
 }
 
