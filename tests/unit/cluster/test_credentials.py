@@ -171,6 +171,7 @@ class TestPlugin:
         [
             *("exit 7", "", "s3cret", "{", "[]", "{}", '{"status": null}', '{"status": {}}', '{"status": ["s3cret"]}'),
             *('{"status": {"token": ""}}', '{"status": {"token": "s3cret\\nX-Evil: 1"}}', '{"status": {"token": 5}}'),
+            '{"status": {"token": "s3cret\\nX-Evil: 1", "clientCertificateData": "x"}}',
         ],
     )
     def test_a_failure_is_told_by_the_programs_name_and_no_secret(self, plugin: Plugin, answer: str) -> None:

@@ -151,6 +151,7 @@ def test_only_a_plain_yes_makes_a_ref_protected(tmp_path: Path, said: object) ->
         "{}",
         '{"id": null}',
         '{"id": "x"}',
+        '{"id": 9223372036854775808}',
         '{"id": 1, "job_info": [1]}',
         '{"id": 1, "image": "x"}',
     ],
