@@ -124,14 +124,14 @@ def _start_servers() -> bool:
 def _start_control_plane(progress: Progress) -> None:
     etcd, apiserver = control_plane.etcd(), control_plane.apiserver()
     with network.inside():
-        wait_for("etcd", control_plane.etcd_ready, 30, etcd.check)
+        wait_for("etcd", control_plane.etcd_ready, 180, etcd.check)
     if apiserver.start():
         with progress.step("starting the control plane"):
-            wait_for("the API server", api.ready, 60, apiserver.check)
-    wait_for("the API server", api.ready, 60, apiserver.check)
+            wait_for("the API server", api.ready, 180, apiserver.check)
+    wait_for("the API server", api.ready, 180, apiserver.check)
     control_plane.controller_manager().start()
     control_plane.scheduler().start()
-    wait_for("the S3 server", s3.ready, 30, s3.service().check)
+    wait_for("the S3 server", s3.ready, 180, s3.service().check)
     for tenant in layout.TENANTS:
         if not tenants.done(tenant):
             with progress.step(f"setting up {tenant.name}"):
@@ -150,7 +150,7 @@ def _fill_node(node: Node, progress: Progress) -> None:
 
 def _fill_registry(progress: Progress) -> None:
     wanted = [image for image in images.FOR_REGISTRY if not registry.has(image)]
-    wait_for("the registry", registry.ready, 30, registry.service().check)
+    wait_for("the registry", registry.ready, 180, registry.service().check)
     if wanted:
         with progress.step(f"pushing {len(wanted)} base images into the registry"):
             for image in wanted:
@@ -163,7 +163,7 @@ def _wait_for_nodes(since: datetime | None = None) -> None:
             Service(node.name).check()
 
     what = f"both nodes Ready (their logs: {layout.LOGS}/node*.log)"
-    wait_for(what, lambda: len(cluster.ready_nodes(since)) == len(layout.NODES), 90, alive)
+    wait_for(what, lambda: len(cluster.ready_nodes(since)) == len(layout.NODES), 180, alive)
 
 
 def down(progress: Progress) -> list[str]:

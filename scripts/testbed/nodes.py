@@ -40,9 +40,9 @@ def start(node: Node) -> bool:
     if not holder.pid:
         cgroups.forget_pods(node.name)
     fresh = holder.start()
-    pid = wait_for(f"first process of {node.name}", lambda: first_process(node), 10, holder.check)
+    pid = wait_for(f"first process of {node.name}", lambda: first_process(node), 180, holder.check)
     bed = layout.NAMESPACE_PATH.stat().st_ino
-    wait_for(f"network namespace of {node.name}", lambda: Path(f"/proc/{pid}/ns/net").stat().st_ino != bed, 10)
+    wait_for(f"network namespace of {node.name}", lambda: Path(f"/proc/{pid}/ns/net").stat().st_ino != bed, 180)
     network.attach(node, pid)
     return fresh
 
@@ -77,7 +77,7 @@ def enter_command(node: Node | str) -> tuple[str, ...]:
 def wait_for_containerd(node: Node) -> None:
     """Return once the node takes images."""
     socket = f"/proc/{first_process(node)}/root{node_files.CONTAINERD_SOCKET}"
-    wait_for(f"containerd of {node.name}", lambda: Path(socket).exists(), 30, Service(node.name).check)
+    wait_for(f"containerd of {node.name}", lambda: Path(socket).exists(), 180, Service(node.name).check)
 
 
 def has(node: Node, image: Image) -> bool:

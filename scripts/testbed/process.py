@@ -197,7 +197,7 @@ class Service:
                 cwd=layout.STATE,
                 check=True,
             )
-        wait_for(f"the pid file of {self.name}", self._pid_file.exists, 10)
+        wait_for(f"the pid file of {self.name}", self._pid_file.exists, 60)
         return True
 
     def give_up(self) -> None:

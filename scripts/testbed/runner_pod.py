@@ -50,7 +50,7 @@ class RunnerPod:
             pods = cluster.pods(self.namespace)
             return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
-        return str(wait_for("the runner's pod", found, 60)[0])
+        return str(wait_for("the runner's pod", found, 180)[0])
 
     def log(self, pod: str) -> str:
         """What the runner and the driver say."""

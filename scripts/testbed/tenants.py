@@ -176,7 +176,7 @@ def set_up(tenant: Tenant) -> None:
     api.apply(cache_secret(tenant))
     operate("kubeconfig", tenant.name, "--duration", TOKEN_LIFE)
     # The first pod would be refused while the cluster still counts what there is.
-    wait_for(f"the quota of {tenant.name}", lambda: counted(tenant.name), 30)
+    wait_for(f"the quota of {tenant.name}", lambda: counted(tenant.name), 180)
     _mark(tenant).set()
 
 

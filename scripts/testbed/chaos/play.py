@@ -175,14 +175,26 @@ def _judge(ground: Ground, story: Story, job: SubmittedJob, *, injected: bool) -
 
 
 def _count(ground: Ground, waiting: list[Told], left_after: float, tell: Callable[[Row], None]) -> list[Told]:
-    """Count what is left of jobs whose time has come; returns the others."""
-    due = [one for one in waiting if one.ended + left_after <= time.monotonic()]
-    for one in due:
-        if one.story.swept:
-            _sweep(ground, one)
-        left = sum(ground.leftovers(job) for job in one.jobs)
-        tell(replace(one.row, leftovers=left))
-    return [one for one in waiting if one not in due]
+    """Count what is left of jobs whose time has come; returns the others.
+
+    Where something is left and `left_after` is less than a minute, the whole minute is waited for: a node that has much
+    to do lets go of its pods late.
+    """
+    others = []
+    for one in waiting:
+        age = time.monotonic() - one.ended
+        left = _left(ground, one) if age >= left_after else 1
+        if left and age < LEFT_AFTER:
+            others.append(one)
+        else:
+            tell(replace(one.row, leftovers=left))
+    return others
+
+
+def _left(ground: Ground, one: Told) -> int:
+    if one.story.swept:
+        _sweep(ground, one)
+    return sum(ground.leftovers(job) for job in one.jobs)
 
 
 def _sweep(ground: Ground, one: Told) -> None:

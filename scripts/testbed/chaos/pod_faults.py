@@ -36,7 +36,7 @@ while os.path.exists(f"/proc/{victim}") and time.monotonic() < end:
     held.append(b"x" * 2**20)
 sys.exit(os.path.exists(f"/proc/{victim}"))
 """
-_SECONDS_UNTIL_IT_EXISTS = 20.0
+_SECONDS_UNTIL_IT_EXISTS = 60.0
 
 
 def _each_pod(ground: Ground, job: SubmittedJob, act: Callable[[str], Any]) -> Undo:
