@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.stages.joblog import JobLog
 
-_SCRUB_SECONDS = 10.0
+_SCRUB_SECONDS = 30.0
+"""An exec on a busy node takes its time, and the job's log has promised the pod."""
 _LISTED_AT_MOST = 200
 _HOUR, _MINUTE = 3600, 60
 
