@@ -284,3 +284,12 @@ def test_any_folder_may_be_the_working_folder(attempt: Attempt) -> None:
     relative = os.path.relpath(attempt.settings, attempt.folder)
     done = attempt.stage("config", "--settings", relative, "--tenant", "tenant-a")
     assert done.code == 0
+
+
+@pytest.mark.parametrize(("wish", "wished"), [("5Gi", True), ("", False)])
+def test_the_operator_log_tells_jobs_with_limits_of_their_own(attempt: Attempt, wish: str, *, wished: bool) -> None:
+    """`tune` must not judge the tenant's limits by them."""
+    attempt.configure(more='[overrides.build]\nmemory_limit = "8Gi"\n')
+    assert attempt.config(CUSTOM_ENV_KUBERNETES_MEMORY_LIMIT=wish).code == 0
+    (configured,) = [event for event in attempt.events if event["event"] == "configured"]
+    assert configured["wished"] is wished

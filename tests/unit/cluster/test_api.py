@@ -158,6 +158,14 @@ class TestSecretsAndGates:
 
 
 class TestTryingAgain:
+    def test_whoever_tries_again_himself_asks_once(
+        self, server: ApiServer, connection: Connection, naps: list[float]
+    ) -> None:
+        server.answers = [refuses(503)]
+        with pytest.raises(ClusterRefused), Api(connection, patience=60, tries=1) as api:
+            api.get_pod("job")
+        assert (len(server.exchanges), naps) == (1, [])
+
     @pytest.mark.parametrize("fault", [refuses(500), refuses(503), refuses(504), refuses(429), resets, cuts])
     def test_a_passing_fault_is_tried_again(
         self, server: ApiServer, api: Client, naps: list[float], fault: Answer

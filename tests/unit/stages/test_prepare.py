@@ -176,6 +176,8 @@ def test_why_it_waits_is_said_once_and_on_change(prepare: Stage, cluster: Cluste
     assert prepare.said.count("waiting: No node of the tenant has room for the job pod now.") == 1
     assert prepare.said.count("waiting: The image of the build container cannot be pulled") == 1
     assert "2 Insufficient cpu" in prepare.said
+    # Figures of how long jobs wait begin here.
+    assert prepare.events.count("pod scheduled") == 1
 
 
 def test_a_node_that_does_not_take_the_pod_is_lost_and_the_pod_goes_without_it(
