@@ -43,10 +43,6 @@ class Contact:
         self._vain = 0.0
         self._tries_for_the_rest = 0
 
-    def begin(self) -> None:
-        """Start the clock."""
-        self.heard = time.monotonic()
-
     def silent_seconds(self) -> float:
         """Return for how long the pod has not been heard of."""
         return time.monotonic() - self.heard

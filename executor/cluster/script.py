@@ -126,7 +126,6 @@ class Script:
             ClusterUnreachable: no connection for `connection_timeout` seconds.
             ClusterRefused: a right is missing.
         """
-        self._contact.begin()
         pauses = _Pauses()
         while True:
             began, had, told = time.monotonic(), self._around.passed(), False
