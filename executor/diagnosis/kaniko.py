@@ -33,6 +33,11 @@ _UNREACHABLE = (
     "deadline exceeded",
 )
 
+_NOT_IN_CONTEXT = (
+    "A file that COPY or ADD names is not in the build context. Is it committed or made by an earlier step, is "
+    "--context the right folder, does .dockerignore leave it out?"
+)
+
 # Each row: words of which one must stand in a line, further ones of which one must stand in it too, and the hint. The
 # first row wins.
 _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
@@ -149,14 +154,23 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
             "--dockerfile a path below it."
         ),
     ),
+    # Where Kaniko unpacks a context that is an archive or git.
+    (("failed to get fileinfo for /kaniko/buildcontext",), (), Category.KANIKO_NO_SUCH_FILE, _NOT_IN_CONTEXT),
+    (
+        # Where it keeps what it takes along from stages and images.
+        ("failed to get fileinfo for /kaniko/",),
+        (),
+        Category.KANIKO_NO_SUCH_FILE,
+        (
+            "A file that COPY --from names is not in that stage or image. Its path begins behind the word after "
+            "/kaniko/ in the line above, which is the stage's number or the image's name."
+        ),
+    ),
     (
         ("failed to get fileinfo for", "failed to get files used from context", "copy failed"),
         (),
         Category.KANIKO_NO_SUCH_FILE,
-        (
-            "A file that COPY or ADD names is not in the build context. Is it committed or made by an earlier step, is "
-            "--context the right folder, does .dockerignore leave it out?"
-        ),
+        _NOT_IN_CONTEXT,
     ),
     (
         ("downloading remote source file",),

@@ -24,6 +24,7 @@ FOUND = {
     "base-ratelimit": "kaniko_rate_limited",
     "from-missing": "kaniko_registry_unreachable",
     "copy-missing": "kaniko_no_such_file",
+    "copy-from-missing": "kaniko_no_such_file",
     "copy-missing-cache": "kaniko_no_such_file",
     "no-dockerfile": "kaniko_no_such_file",
     "no-context": "kaniko_no_such_file",
@@ -60,6 +61,17 @@ def test_what_kaniko_printed_is_understood(name: str, category: str) -> None:
     found = kaniko.hint((RECORDED / f"{name}.txt").read_text())
     assert (found.category if found else "") == category
     assert found is None or found.text.endswith((".", "?"))
+
+
+def test_a_file_that_is_missing_in_a_stage_is_not_looked_for_in_the_context() -> None:
+    found = kaniko.hint((RECORDED / "copy-from-missing.txt").read_text())
+    assert found is not None
+    assert "--from" in found.text
+    assert ".dockerignore" not in found.text
+    unpacked = (
+        "failed to get fileinfo for /kaniko/buildcontext/x: lstat /kaniko/buildcontext/x: no such file or directory"
+    )
+    assert ".dockerignore" in str(kaniko.hint(unpacked))
 
 
 @pytest.mark.parametrize(
