@@ -45,6 +45,7 @@ def validate(settings: str, output: str) -> None:
     apart.compare(found, _servers(found))
     for name, tenant in found.tenants.items():
         _try_pod(found, name, tenant)
+        _look_for_examples(found, name, tenant)
     _print(found, output)
     sys.exit(1 if found.problems else 0)
 
@@ -86,6 +87,17 @@ def _try_pod(found: Survey, name: str, tenant: Tenant) -> None:
     except SettingsInvalid as error:
         for line in error.why.splitlines():
             found.complain(name, ("pod", "patch"), line)
+
+
+def _look_for_examples(found: Survey, name: str, tenant: Tenant) -> None:
+    """Warn of images that still are those of the files to start from; no node can pull them."""
+    keys = ("kaniko", "helper", "tools", *(["cache_registry"] if tenant.cache.mode != "off" else []))
+    for key in keys:
+        image = getattr(tenant.images, key)
+        host = image.partition("/")[0].partition(":")[0]
+        # RFC 2606: names that nobody will ever have.
+        if host == "example.com" or host.endswith(".example.com"):
+            found.warn(name, ("images", key), f"images.{key} is the example's: write where your nodes pull it from")
 
 
 def _print(found: Survey, output: str) -> None:

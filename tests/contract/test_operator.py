@@ -33,9 +33,13 @@ def test_the_version_is_told(attempt: Attempt) -> None:
     assert attempt.stage("--version").out == f"kaniko-driver, version {__version__}\n"
 
 
-def test_good_settings_are_called_good(attempt: Attempt) -> None:
+def test_good_settings_are_called_good_and_images_of_examples_are_noticed(attempt: Attempt) -> None:
     done = attempt.stage("validate", "--settings", str(attempt.settings))
-    assert (done.code, done.words) == (0, "tenant-a: good\n")
+    assert (done.code, done.out) == (0, "tenant-a: good\n")
+    assert "images.kaniko is the example's" in done.err
+    path = attempt.settings / "tenants" / "tenant-a.toml"
+    path.write_text(path.read_text().replace("registry.example.com", "registry.of-ours.org"))
+    assert attempt.stage("validate", "--settings", str(attempt.settings)).words == "tenant-a: good\n"
 
 
 def test_every_mistake_of_every_tenant_is_listed(attempt: Attempt) -> None:
