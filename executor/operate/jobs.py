@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,6 +18,7 @@ from executor.operate.shown import complete_tenant, console, failures_in_words, 
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from executor.job import Connection
 
@@ -43,8 +44,10 @@ _COLUMNS = {
     "/builds": 84,
 }
 """Column -> how wide a terminal must be to have it."""
-_LEAST = {"age": 6, "state": 13}
-"""Column -> how many characters are never cut off."""
+_TEXTS = {"tenant": 6, "project": 7, "node": 4, "state": 13}
+"""Column of any length -> characters that it has at the least."""
+_PADDING = 3
+"""Between two columns, by rich's SIMPLE_HEAD."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +283,8 @@ def _repeat(places: list[tuple[str, Connection]], troubles: list[str], interval:
             while True:
                 rows, more = look(places)
                 notes = [Text(f"not asked: {one}", style="red") for one in (*troubles, *more)]
-                head = Text(f"{len(rows)} jobs, {time.strftime('%H:%M:%S')}, every {interval} s; Ctrl-C ends", "dim")
+                number = f"{len(rows)} job{'s' * (len(rows) != 1)}"
+                head = Text(f"{number}, {time.strftime('%H:%M:%S')}, every {interval} s; Ctrl-C ends", "dim")
                 live.update(Group(head, *notes, table(rows, now=time.time(), width=screen.width)), refresh=True)
                 time.sleep(interval)
         except KeyboardInterrupt:
@@ -306,30 +310,57 @@ def table(rows: list[Row], *, now: float, width: int) -> Table:
     """
     from rich import box
     from rich.table import Table
+
+    names = [name for name, least in _COLUMNS.items() if width >= least]
+    cells = [_cells(row, now=now, short=width < _WIDE) for row in rows]
+    longest = {name: max((len(one[name]) for one in cells), default=0) for name in names}
+    # What has a length of its own is never cut: names of people's choice and states share what is left.
+    wanted = {name: longest[name] for name in names if name in _TEXTS}
+    taken = sum(max(len(name), longest[name]) + _PADDING for name in names if name not in _TEXTS)
+    shares = _shared(width - taken - _PADDING * len(wanted), wanted)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        least = max(len(name), shares.get(name, longest[name]))
+        side: Literal["left", "right"] = "left" if name in _TEXTS else "right"
+        made.add_column(name, justify=side, no_wrap=name != "state", min_width=least)
+    for one in cells:
+        made.add_row(*(_cut(name, one[name], shares.get(name)) for name in names))
+    return made
+
+
+def _cells(row: Row, *, now: float, short: bool) -> dict[str, Text]:
     from rich.text import Text
 
     from executor.scrub import readable
 
-    names = [name for name, least in _COLUMNS.items() if width >= least]
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        right = name in {"job", "age", "memory", "disk", "/builds"}
-        least = max((len(str(row.job)) for row in rows), default=0) if name == "job" else _LEAST.get(name)
-        made.add_column(name, justify="right" if right else "left", no_wrap=name != "state", min_width=least)
-    for row in rows:
-        cells = {
-            "job": str(row.job),
-            "tenant": row.tenant,
-            "project": Text(readable(row.project, 60)),
-            "node": row.node or "-",
-            "age": _age(now - row.began),
-            "state": Text(_in_words(row), style="yellow" if row.state == "starting" else ""),
-            "memory": _share(row.memory_bytes, row.memory_limit_bytes, short=width < _WIDE),
-            "disk": _share(row.disk_bytes, row.disk_limit_bytes, short=width < _WIDE),
-            "/builds": _share(row.builds_bytes, row.builds_limit_bytes, short=width < _WIDE),
-        }
-        made.add_row(*(cells[name] for name in names))
-    return made
+    return {
+        "job": Text(str(row.job)),
+        "tenant": Text(row.tenant),
+        "project": Text(readable(row.project, 200)),
+        "node": Text(row.node or "-"),
+        "age": Text(_age(now - row.began)),
+        "state": Text(_in_words(row), style="yellow" if row.state == "starting" else ""),
+        "memory": _share(row.memory_bytes, row.memory_limit_bytes, short=short),
+        "disk": _share(row.disk_bytes, row.disk_limit_bytes, short=short),
+        "/builds": _share(row.builds_bytes, row.builds_limit_bytes, short=short),
+    }
+
+
+def _shared(room: int, wanted: dict[str, int]) -> dict[str, int]:
+    """Share characters out: the modest get what they want, the others the same."""
+    shares: dict[str, int] = {}
+    for name in sorted(wanted, key=lambda one: wanted[one]):
+        part = (room - sum(shares.values())) // (len(wanted) - len(shares))
+        shares[name] = max(min(wanted[name], part), _TEXTS[name])
+    return shares
+
+
+def _cut(name: str, text: Text, most: int | None) -> Text:
+    """Shorten a name: a project's end tells it apart from others, and everything else's beginning. States wrap."""
+    if most is None or len(text) <= most or name == "state":
+        return text
+    text.plain = f"…{text.plain[1 - most :]}" if name == "project" else f"{text.plain[: most - 1]}…"
+    return text
 
 
 def _in_words(row: Row) -> str:
@@ -340,7 +371,7 @@ def _in_words(row: Row) -> str:
     return row.state if row.state in {"kept", "ending", "ended"} else f"{row.state} {row.detail}".strip()
 
 
-def _share(used: int | None, limit: int, *, short: bool) -> Any:
+def _share(used: int | None, limit: int, *, short: bool) -> Text:
     from rich.text import Text
 
     from executor.figures import words

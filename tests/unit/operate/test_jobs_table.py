@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -31,10 +32,20 @@ ROWS = [
 ]
 
 
-def shown(width: int) -> list[str]:
+LONG = replace(
+    ROWS[0],
+    job=12345678901,
+    tenant="a-tenant-with-forty-letters-in-its-name1",
+    project="group/sub-group/sub-sub-group/what-tells-it-apart",
+    node="ip-10-0-123-234.eu-central-1.compute.internal",
+    memory_bytes=2 * GIB,
+)
+
+
+def shown(width: int, rows: list[Row] = ROWS) -> list[str]:
     """Return the lines that a person sees."""
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(table(ROWS, now=100, width=width))
+    console.print(table(rows, now=100, width=width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined] # it is the StringIO
     return [line.strip() for line in text.splitlines() if line.strip()]
 
@@ -46,6 +57,19 @@ def test_each_job_has_one_line_with_number_age_and_script(width: int) -> None:
     (running,) = [line for line in lines if line.startswith("1234567 ")]
     assert "1m40s" in running
     assert "build_script" in running
+
+
+@pytest.mark.parametrize("width", [40, 50, 64, 74, 80, 84, 100, 110, 120, 130, 150, 160, 200])
+def test_long_names_make_room_for_what_is_looked_for(width: int) -> None:
+    lines = shown(width, [LONG, ROWS[1]])
+    assert max(map(len, lines)) <= width
+    (running,) = [line for line in lines if line.startswith("12345678901 ")]
+    assert "1m40s" in running
+    assert "build_script" in running
+    if width >= 50:
+        assert ("50 %" in running) or ("2 GiB of 4 GiB" in running)
+    if width >= 110:
+        assert "apart " in running  # the end of the project's name
 
 
 def test_a_wide_terminal_has_figures_and_a_usual_one_parts_of_limits() -> None:
