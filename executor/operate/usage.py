@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 _SIDE_BY_SIDE = 3
 """So many tenants are a column each; more are a line each, with the figures that matter most."""
-_BRIEF = ("jobs", "failed", "start, median", "build, median", "memory, most", "layer cache hits", "node hours")
+_BRIEF = {
+    "jobs": 0,
+    "failed": 0,
+    "start, median": 56,
+    "build, median": 76,
+    "memory, most": 110,
+    "layer cache hits": 76,
+    "node hours": 90,
+}
+"""These, and how wide a terminal must be to have each."""
 
 
 @click.command()
@@ -97,20 +106,25 @@ def _print(found: list[Totals]) -> None:
     from executor.figures import words
 
     table = Table(title=f"{words.day(min(one.first for one in found))} to {words.day(max(one.last for one in found))}")
-    table.add_column("", style="bold")
+    screen = console()
     rows = [_rows(one) for one in found]
     if len(found) <= _SIDE_BY_SIDE:
+        table.add_column("", style="bold")
         for one in found:
             table.add_column(one.tenant, justify="right")
         for index, (name, _) in enumerate(rows[0]):
             table.add_row(name, *(row[index][1] for row in rows))
     else:
-        for name, _ in rows[0]:
-            if name in _BRIEF:
-                table.add_column(name, justify="right")
+        brief = [name for name, least in _BRIEF.items() if screen.width >= least]
+        # Heads may break between words, figures nowhere.
+        taken = sum(max(*map(len, name.split()), *(len(dict(row)[name]) for row in rows)) + 3 for name in brief) + 4
+        longest = max(len(one.tenant) for one in found)
+        # A name is folded and never cut: names of tenants may differ in their last letter.
+        table.add_column("", style="bold", overflow="fold", width=max(min(longest, screen.width - taken), 10))
+        for name in brief:
+            table.add_column(name, justify="right")
         for one, row in zip(found, rows, strict=True):
-            table.add_row(one.tenant, *(value for name, value in row if name in _BRIEF))
-    screen = console()
+            table.add_row(one.tenant, *(dict(row)[name] for name in brief))
     screen.print(table)
     for one in found:
         if one.failures:

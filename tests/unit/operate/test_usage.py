@@ -6,6 +6,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -143,3 +144,16 @@ class TestTune:
         assert report["jobs"] == 25
         assert report["proposals"][0]["proposed_bytes"] == 1280 * MIB
         assert '+memory_limit = "1280Mi"' in report["diff"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 160])
+def test_many_tenants_with_long_names_fit_any_terminal_and_are_told_apart(tmp_path: Path, width: int) -> None:
+    names = [f"a-tenant-with-forty-letters-in-its-name{number}" for number in range(1, 7)]
+    log = written(tmp_path / "log", *(job(index, tenant=name) for index, name in enumerate(names, 1)))
+    # How rich is told that there is a terminal, and how wide it is.
+    terminal = {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "0", "COLUMNS": str(width), "TERM": "xterm"}
+    done = CliRunner(env=terminal).invoke(cli, ["usage", "--log", str(log)])
+    lines = click.unstyle(done.stdout).splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(any(f"name{number}" in line for line in lines) for number in range(1, 7))
+    assert any("failed" in line for line in lines)
