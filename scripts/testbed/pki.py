@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import yaml
@@ -12,7 +13,8 @@ from testbed.process import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-DAYS = "365"
+VALID_FROM, VALID_UNTIL = timedelta(days=-1), timedelta(days=365)
+"""Counted from now. A cluster's certificates are older than any clock is wrong, those of a young bed too."""
 ADMIN, MANAGER, SCHEDULER = "admin", "controller-manager", "scheduler"
 
 
@@ -23,8 +25,10 @@ def ensure() -> None:
         return
     layout.PKI.mkdir(parents=True, exist_ok=True)
     layout.PKI.chmod(0o700)
-    _key("ca")
-    _openssl("req", "-x509", "-new", "-key", "ca.key", "-days", DAYS, "-subj", "/CN=kaniko-bed", "-out", "ca.crt")
+    (layout.PKI / "ca.cnf").write_text(_AUTHORITY)
+    (layout.PKI / "issued").touch()
+    (layout.PKI / "copies").mkdir(exist_ok=True)
+    _certificate("ca", "/CN=kaniko-bed", authority=True)
     _openssl("genrsa", "-out", "service-accounts.key", "2048")
     _openssl("rsa", "-in", "service-accounts.key", "-pubout", "-out", "service-accounts.pub")
     names = "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
@@ -91,15 +95,43 @@ def _key(name: str) -> None:
     _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{name}.key")
 
 
-def _certificate(name: str, subject: str, alternatives: str = "") -> None:
+# `openssl x509` dates certificates back from OpenSSL 3.4 on only; `openssl ca` always has.
+_AUTHORITY = """\
+[ca]
+default_ca = bed
+[bed]
+database = issued
+new_certs_dir = copies
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+organizationName = optional
+"""
+# All that strict clients, Python 3.13 for one, look for.
+_OF_AUTHORITIES = """\
+basicConstraints=critical,CA:TRUE
+keyUsage=critical,keyCertSign,cRLSign
+subjectKeyIdentifier=hash
+"""
+_OF_OTHERS = """\
+extendedKeyUsage=clientAuth,serverAuth
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid
+"""
+
+
+def _certificate(name: str, subject: str, alternatives: str = "", *, authority: bool = False) -> None:
     _key(name)
     _openssl("req", "-new", "-key", f"{name}.key", "-subj", subject, "-out", f"{name}.csr")
-    extensions = "extendedKeyUsage=clientAuth,serverAuth\n"
+    extensions = _OF_AUTHORITIES if authority else _OF_OTHERS
     if alternatives:
         extensions += f"subjectAltName={alternatives}\n"
     (layout.PKI / f"{name}.ext").write_text(extensions)
-    authority = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial")
+    signer = ("-selfsign",) if authority else ("-cert", "ca.crt")
+    first, last = (f"{datetime.now(UTC) + moment:%Y%m%d%H%M%SZ}" for moment in (VALID_FROM, VALID_UNTIL))
     _openssl(
-        *("x509", "-req", "-in", f"{name}.csr", *authority, "-days", DAYS, "-sha256"),
-        *("-extfile", f"{name}.ext", "-out", f"{name}.crt"),
+        *("ca", "-batch", "-notext", "-config", "ca.cnf", *signer, "-keyfile", "ca.key", "-in", f"{name}.csr"),
+        *("-startdate", first, "-enddate", last, "-extfile", f"{name}.ext", "-out", f"{name}.crt"),
     )
