@@ -42,7 +42,7 @@ RESOLVE = f'failed to pull and unpack image "{NAME}": failed to resolve referenc
 )
 def test_the_cause_is_found_in_the_runtimes_words(message: str, category: str) -> None:
     found = image.of_pull(container="build", image=NAME, reason="ErrImagePull", message=message)
-    assert found.category == category
+    assert (found.category, found.container) == (category, "build")
     assert NAME in found.what
     assert message in found.why
     assert found.remedy.endswith(".")
