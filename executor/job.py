@@ -110,6 +110,8 @@ class Job:
     """Seconds to wait for that."""
     service_logs: dict[str, str] = field(default_factory=dict)
     """Container of a service whose log is shown in the job's -> its name there; empty unless the job asks for it."""
+    print_events: bool = False
+    """The job asks for the cluster's events of its pod."""
     warm: str = ""
     """Fingerprint of the warm pods that could serve this job; empty where none could."""
     cold_because: str = ""

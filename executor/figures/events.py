@@ -219,7 +219,8 @@ EVENTS = (
         name="the events of the pod cannot be read",
         level="warning",
         stages=("prepare",),
-        what="They would tell whether the node could read the login for an image that a registry refused.",
+        what="They would tell whether the node could read the login for an image that a registry refused, or the job "
+        "asked for them (`FF_PRINT_POD_EVENTS`).",
         fields=("reason",),
     ),
     Event(

@@ -144,7 +144,8 @@ def _tried(
         journal.info("pod created")
         if job.secrets:
             pod = _open_gate(api, job, pod)
-        with ticking(job, journal, log, files.services, runner.check) as tick:
+        events = _events_told(api, job, journal, log)
+        with ticking(job, journal, log, files.services, runner.check) as tick, events:
             pod = _await_ready(api, job, pod, Waiting(api, job, journal, log, since=since))
             tick()
             if job.manifest["spec"].get("initContainers"):
@@ -153,6 +154,16 @@ def _tried(
                     from executor.stages.services import await_services
                 await_services(api, job, pod, journal, log, tick)
     return pod
+
+
+def _events_told(api: Api, job: Job, journal: Journal, log: JobLog) -> contextlib.AbstractContextManager[None]:
+    """List the cluster's events of the pod at the end of the block, where the job asks for them."""
+    if not job.print_events:
+        return contextlib.nullcontext()
+    with cancel.shielded():
+        # Imported here: few jobs do.
+        from executor.stages.podevents import told
+    return told(api, job, journal, log)
 
 
 def _create(api: Api, job: Job, intent: str) -> dict[str, Any]:

@@ -300,6 +300,12 @@ def test_logs_of_services_are_shown_where_the_job_says_so_in_a_word_that_the_run
     assert job.service_logs == (expected if shown else {})
 
 
+@pytest.mark.parametrize(("value", "told"), [("true", True), ("false", False)])
+def test_events_are_told_where_the_job_asks_for_them(resolver: Resolver, value: str, *, told: bool) -> None:
+    resolver.wishes = {"FF_PRINT_POD_EVENTS": value}
+    assert resolver.resolve().print_events is told
+
+
 @pytest.mark.parametrize("content", [None, b"{", b"\xff s3cret"])
 def test_logins_that_cannot_be_used_are_told_without_their_content(resolver: Resolver, content: bytes | None) -> None:
     if content is None:

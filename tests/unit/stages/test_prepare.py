@@ -204,6 +204,37 @@ def test_a_slow_start_on_a_node_that_took_the_pod_is_waited_for(
         prepare.run(start_timeout=3)
 
 
+EVENTS = [
+    {"type": "Warning", "reason": "Failed", "message": "Error: ErrImagePull", "lastTimestamp": "2026-01-01T00:00:02Z"},
+    {"type": "Normal", "reason": "Scheduled", "message": "Successfully", "eventTime": "2026-01-01T00:00:01.5Z"},
+]
+LISTED = (
+    "  Type     Reason      Message\n  Normal   Scheduled   Successfully\n  Warning   Failed   Error: ErrImagePull\n"
+)
+
+
+def test_events_are_listed_in_their_order_where_the_job_asks_for_them(prepare: Stage, cluster: Cluster) -> None:
+    cluster.on_events = lambda exchange: exchange.json(200, {"items": EVENTS})
+    cluster.states = [pod_state(READY)]
+    assert prepare.run(print_events=True) == 0
+    assert f"events of the pod (FF_PRINT_POD_EVENTS):\n{LISTED}" in prepare.said
+
+
+def test_events_are_listed_also_where_the_pod_does_not_start(prepare: Stage, cluster: Cluster) -> None:
+    cluster.on_events = lambda exchange: exchange.json(200, {"items": EVENTS})
+    cluster.states = [pod_state({}, reason="Evicted", message="DiskPressure")]
+    with pytest.raises(PodNotStarted):
+        prepare.run(print_events=True)
+    assert LISTED in prepare.said
+
+
+def test_events_that_cannot_be_read_are_no_failure(prepare: Stage, cluster: Cluster) -> None:
+    cluster.on_events = lambda exchange: exchange.refuse(403, "no right", "Forbidden")
+    cluster.states = [pod_state(READY)]
+    assert prepare.run(print_events=True) == 0
+    assert "the events of the pod cannot be read" in prepare.journal.read_text()
+
+
 def test_an_image_that_stays_away_ends_the_wait(prepare: Stage, cluster: Cluster) -> None:
     cluster.states = [pod_state(PULLING), pod_state(BACKS_OFF), pod_state(PULLING)]
     with pytest.raises(PodNotStarted, match="The image of the build container") as failed:
