@@ -182,6 +182,15 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
         ),
     ),
     (
+        ("path does not lead to local tar archive",),
+        (),
+        Category.KANIKO_DOCKERFILE,
+        (
+            "Kaniko unpacks archives that ADD names only as plain tar, gzip or bzip2. Use COPY and unpack the file in "
+            "a RUN, or pack it anew."
+        ),
+    ),
+    (
         ("could not parse reference",),
         (),
         Category.KANIKO_DOCKERFILE,
