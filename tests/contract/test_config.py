@@ -107,7 +107,8 @@ def make_folder(path: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Attempt], object], str]] = {
-    "no settings folder": (lambda attempt: (attempt.settings / "tenants").rename(attempt.folder / "x"), "--settings"),
+    "no settings folder": (lambda attempt: attempt.settings.rename(attempt.folder / "x"), "--settings"),
+    "no tenants": (lambda attempt: (attempt.settings / "tenants").rename(attempt.folder / "x"), "config_args"),
     "driver.toml is a folder": (lambda attempt: make_folder(attempt.settings / "driver.toml"), "Is a directory"),
     "world-writable": (lambda attempt: (attempt.settings / "driver.toml").chmod(0o666), "chmod go-w"),
     "broken TOML": (lambda attempt: attempt.configure(more="[cache"), "this is no TOML"),
