@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from executor.settings.model import Cache
 
 REPOSITORY = "layers"
-COMMAND = ("/cache-registry",)
+COMMAND = "/cache-registry"
 SPOOL_FOLDER = "/spool"
 
 

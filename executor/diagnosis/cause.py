@@ -49,7 +49,9 @@ _CORRECT_SERVICE = (
 TOLD_BY_EVENTS = frozenset({Category.SANDBOX_FAILED, Category.VOLUME_FAILED, Category.SECRET_MISSING})
 """What a pod's status does not show, so that a silent status does not mean that it is over."""
 _CREATING = frozenset({"ContainerCreating", "PodInitializing"})
-_CACHE_REGISTRY = "cache-registry"
+_TOOLS, _CACHE_REGISTRY = "tools", "cache-registry"
+_MAY_END = frozenset({_TOOLS, _CACHE_REGISTRY})
+"""Containers that may end well before the job begins."""
 _SIGNALS = 128
 """Exit codes above it are 128 plus the number of a signal."""
 
@@ -105,9 +107,8 @@ def of_waiting_pod(pod: dict[str, Any]) -> Diagnosis | None:
         return found
     if pod["metadata"].get("deletionTimestamp"):
         return of_lost_pod(pod, "build")
-    for status in container_statuses(pod):
-        # A layer cache that does not start makes a build slow, and is no reason to wait or to fail.
-        if status.get("name") != _CACHE_REGISTRY and (found := _of_container(status)):
+    for status in _needed(pod):
+        if found := _of_container(status):
             return found
     for condition in conditions(pod, "PodScheduled"):
         # A gate is the driver's own, and opens before anybody needs to hear of it.
@@ -131,10 +132,21 @@ def images_to_come(pod: dict[str, Any]) -> list[str]:
         return []
     waiting = [
         one
-        for one in container_statuses(pod)
+        for one in _needed(pod)
         if ((one.get("state") or {}).get("waiting") or {}).get("reason") in _CREATING and not one.get("imageID")
     ]
-    return sorted({str(one.get("image")) for one in waiting if one.get("name") != _CACHE_REGISTRY})
+    return sorted({str(one.get("image")) for one in waiting})
+
+
+def _needed(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the statuses of the containers that a job cannot do without.
+
+    A layer cache that does not start makes a build slow, and is no reason to wait or to fail; unless its container
+    brings the tools along.
+    """
+    statuses = list(container_statuses(pod))
+    apart = any(one.get("name") == _TOOLS for one in statuses)
+    return [one for one in statuses if not apart or one.get("name") != _CACHE_REGISTRY]
 
 
 def of_silent_node(pod: dict[str, Any]) -> Diagnosis:
@@ -193,7 +205,7 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
             remedy=f"{OPERATOR.capitalize()} must check what the message names.",
             container=name,
         )
-    if terminated and not name.startswith(_SERVICE) and (terminated.get("exitCode") or name != "tools"):
+    if terminated and not name.startswith(_SERVICE) and (terminated.get("exitCode") or name not in _MAY_END):
         return Diagnosis(
             category=Category.CONTAINER_ENDED,
             what=f"The {name} container ended before the job began.",

@@ -72,9 +72,13 @@ def render(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
 def _plain(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
     """Make the pod that every tenant has."""
     cached = "off" not in {tenant.cache.mode, request.cache.mode}
-    containers = [_tools(tenant, request, cached=cached), _helper(tenant), _build(tenant, request, cached=cached)]
-    if cached:
-        containers.append(_cache_registry(tenant, request))
+    containers = [_helper(tenant), _build(tenant, request, cached=cached)]
+    if cached and tenant.images.tools == tenant.images.cache_registry:
+        # Each container less is work less for the node, and this image can do both.
+        containers = [_cache_registry_with_tools(tenant, request), *containers]
+    else:
+        registry_beside = [_cache_registry(tenant, request)] if cached else []
+        containers = [_tools(tenant, request, cached=cached), *containers, *registry_beside]
     services = [_service(tenant, request.name, sidecar) for sidecar in request.services.sidecars]
     for container in (*containers, *services):
         container.setdefault("imagePullPolicy", PULL_POLICIES[tenant.images.pull_policy])
@@ -272,7 +276,7 @@ def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
     return {
         "name": names.CACHE_REGISTRY,
         "image": tenant.images.cache_registry,
-        "command": list(registry.COMMAND),
+        "command": [registry.COMMAND],
         "env": [
             *_environment({"LAYER_CACHE": configuration}),
             *cachekeys.environment(cache, use, tenant=tenant.name, pod=request.name),
@@ -284,6 +288,20 @@ def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
             _mount("pulse", names.PULSE_FOLDER) | {"readOnly": True},
             *cachekeys.mounts(cache),
         ],
+    }
+
+
+def _cache_registry_with_tools(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
+    """Let the cache registry's container fill the tools volume first; it alone can write there, and not for long."""
+    container = _cache_registry(tenant, request)
+    for variable in container["env"]:
+        # The job waits for this container, and a cache without keys must not hold it up.
+        if "valueFrom" in variable:
+            variable["valueFrom"]["secretKeyRef"]["optional"] = True
+    files = kaniko.files(tenant, request.cache, request.authorities)
+    return container | {
+        "command": programs.install_command(files, then=registry.COMMAND),
+        "volumeMounts": [*container["volumeMounts"], _mount("tools", names.TOOLS_FOLDER)],
     }
 
 

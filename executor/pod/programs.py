@@ -27,11 +27,15 @@ PULSE_SECONDS = 15
 """The helper's first process touches the pulse every five seconds; more than that is no accident."""
 
 
-def install_command(files: dict[str, str]) -> list[str]:
-    """Make the command of the tools container; `files` are written beside the programs."""
+def install_command(files: dict[str, str], *, then: str = "") -> list[str]:
+    """Make the command of the container that fills the tools volume; `files` are written beside the programs.
+
+    `then`: a program that the container goes on as. From then on it ends well, whatever becomes of the program: only
+    an end that is no good one says that the tools are missing.
+    """
     arguments = [part for name, source in _FILES.items() for part in (name, _read(source))]
     arguments += [part for name, content in files.items() for part in (name, content)]
-    return ["/bin/busybox", "sh", "-c", _read("install"), "install", *arguments]
+    return ["/bin/busybox", "sh", "-c", _read("install"), "install", then, *arguments]
 
 
 def first_process(idle_seconds: int) -> list[str]:

@@ -59,9 +59,10 @@ def template(manifest: dict[str, Any]) -> dict[str, Any]:
     spec.pop("activeDeadlineSeconds")
     spec["restartPolicy"] = "Always"
     # The programs are there once for all: under this policy an ordinary container that ends is started again.
-    (tools,) = (container for container in spec["containers"] if container["name"] == names.TOOLS)
-    spec["containers"].remove(tools)
-    spec["initContainers"] = [tools, *spec.get("initContainers", ())]
+    tools = [container for container in spec["containers"] if container["name"] == names.TOOLS]
+    if tools:
+        spec["containers"] = [container for container in spec["containers"] if container["name"] != names.TOOLS]
+        spec["initContainers"] = [*tools, *spec.get("initContainers", ())]
     for container in spec["containers"]:
         if container["name"] in {names.BUILD, names.HELPER}:
             container["env"].append({"name": "KANIKO_DRIVER_WARM", "value": "yes"})
@@ -109,7 +110,7 @@ def shrunk(pod_template: dict[str, Any]) -> dict[str, Any]:
     see changed by it, which no resize may do: one that requests all that it may use.
     """
     spec = copy.deepcopy(pod_template["spec"])
-    amounts = [one["resources"] for one in (*spec["initContainers"], *spec["containers"])]
+    amounts = [one["resources"] for one in (*spec.get("initContainers", ()), *spec["containers"])]
     if all(one["requests"][name] == one["limits"][name] for one in amounts for name in _SMALL):
         return pod_template
     for container in spec["containers"]:

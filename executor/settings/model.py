@@ -74,7 +74,11 @@ class Images:
 
     kaniko: Image = setting("Kaniko's debug image (the one with a shell), for the build container.")
     helper: Image = setting("GitLab Runner's helper image, of the runner's own version.")
-    tools: Image = setting("Any image with a static busybox at /bin/busybox.", "docker.io/library/busybox:1.37-musl")
+    tools: Image = setting(
+        "Any image with a static busybox at /bin/busybox. That of `cache_registry` has one: named here, too, it saves "
+        "each job pod a container.",
+        "docker.io/library/busybox:1.37-musl",
+    )
     cache_registry: OptionalImage = setting(
         "Serves the layer cache in the pod: built from `cache-registry/` of this project. Needed where the cache is "
         "on.",

@@ -83,8 +83,9 @@ def _helper(layer: LayerWriter) -> None:
 
 
 def _cache_registry(layer: LayerWriter) -> None:
-    # As cache-registry/Dockerfile: the program and the usual authorities, and no shell.
-    layer.folders("etc", "etc/ssl", "etc/ssl/certs")
+    # As cache-registry/Dockerfile: the program, the usual authorities, and a busybox for the job's containers.
+    layer.folders("bin", "etc", "etc/ssl", "etc/ssl/certs")
+    layer.copy("bin/busybox", busybox())
     layer.copy("cache-registry", programs.CACHE_REGISTRY.path)
     layer.copy("etc/ssl/certs/ca-certificates.crt", CERTIFICATES, 0o644)
 

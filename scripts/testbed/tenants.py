@@ -45,6 +45,11 @@ def cache_secret(tenant: Tenant) -> dict[str, Any]:
     }
 
 
+def _tools(tenant: Tenant) -> str:
+    """Return an image of each sort: one that only has the tools, and one that goes on as the cache registry."""
+    return layout.CACHE_REGISTRY_IMAGE if tenant == layout.TENANTS[0] else layout.TOOLS_IMAGE
+
+
 def settings(tenant: Tenant) -> str:
     """Return the tenant's settings file for the driver, sized for a small machine."""
     return f"""\
@@ -79,7 +84,7 @@ cache_bucket = "{tenant.runner_bucket}"
 [images]
 kaniko = "{layout.KANIKO_IMAGE}"
 helper = "{layout.HELPER_IMAGE}"
-tools = "{layout.TOOLS_IMAGE}"
+tools = "{_tools(tenant)}"
 cache_registry = "{layout.CACHE_REGISTRY_IMAGE}"
 allowed = ["{layout.REGISTRY}/library/*"]
 pull_policy = "if-not-present"

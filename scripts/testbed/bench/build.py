@@ -15,6 +15,7 @@ from io import BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from executor.cache import registry
 from executor.pod import names
 from testbed import api, ci, cluster, layer_cache, layout
 from testbed.bench import clock
@@ -83,7 +84,7 @@ def bare_pod(manifest: dict[str, Any]) -> dict[str, Any]:
     build_container = containers[names.BUILD] | {"command": ["sh", "-c", "sleep 3600"]}
     kept = [
         container | {"volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in BARE_VOLUMES]}
-        for container in (build_container, _without_pulse(containers[names.CACHE_REGISTRY]))
+        for container in (build_container, _registry_alone(containers[names.CACHE_REGISTRY]))
     ]
     labels = {names.TENANT_LABEL: manifest["metadata"]["labels"][names.TENANT_LABEL]}
     return {
@@ -99,21 +100,20 @@ def bare_pod(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _without_pulse(registry: dict[str, Any]) -> dict[str, Any]:
-    """The cache registry, but not ended together with a job."""
+def _registry_alone(container: dict[str, Any]) -> dict[str, Any]:
+    """The cache registry without the driver's programs, and not ended together with a job."""
     variables = [
         {"name": "LAYER_CACHE", "value": json.dumps(json.loads(one["value"]) | {"pulse": ""})}
         if one["name"] == "LAYER_CACHE"
         else one
-        for one in registry["env"]
+        for one in container["env"]
     ]
-    return registry | {"env": variables}
+    return container | {"command": [registry.COMMAND], "env": variables}
 
 
 def flags(manifest: dict[str, Any]) -> list[str]:
-    """The flags that the driver adds to Kaniko's, from the files that its tools container writes."""
-    tools = next(each for each in manifest["spec"]["containers"] if each["name"] == names.TOOLS)
-    words = tools["command"]
+    """The flags that the driver adds to Kaniko's, from the files that the pod's first container writes."""
+    words = manifest["spec"]["containers"][0]["command"]
     texts = [content for name, content in pairwise(words) if name.startswith("flags.")]
     return [line.replace("$$", "$") for text in texts for line in text.splitlines() if line]
 

@@ -238,6 +238,23 @@ class TestWaiting:
     def test_a_layer_cache_that_does_not_start_is_no_reason_to_wait_or_fail(self, state: dict[str, Any]) -> None:
         assert cause.of_waiting_pod(pod({"cache-registry": state, **ALIVE})) is None
 
+    @pytest.mark.parametrize(
+        ("state", "category"),
+        [
+            (waiting("ErrImagePull", PULL), "image_not_found"),
+            (terminated(128, "StartError", message="no /bin/busybox"), "container_ended"),
+            (terminated(1), "container_ended"),
+        ],
+    )
+    def test_one_that_brings_the_tools_is_needed(self, state: dict[str, Any], category: str) -> None:
+        found = cause.of_waiting_pod(pod({"cache-registry": state, "build": RUNNING, "helper": RUNNING}))
+        assert found is not None
+        assert found.category == category
+
+    def test_but_not_after_that(self) -> None:
+        states = {"cache-registry": terminated(0, "Completed"), "build": RUNNING, "helper": RUNNING}
+        assert cause.of_waiting_pod(pod(states)) is None
+
     def test_an_image_is_named_as_it_was_asked_for(self) -> None:
         found = cause.of_waiting_pod(pod({"helper": waiting("ErrImagePull", PULL)}))
         assert found is not None

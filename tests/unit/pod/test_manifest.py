@@ -203,6 +203,42 @@ class TestSecurity:
                 assert references == []
 
 
+class TestOneImageForToolsAndCacheRegistry:
+    """The container of the cache registry fills the tools volume, and there is no other for it."""
+
+    IMAGE = "registry.example.com/cache-registry:1"
+    POD = pod(images={"tools": IMAGE})
+
+    def test_it_comes_first_since_the_others_wait_for_the_tools(self) -> None:
+        assert list(containers(self.POD)) == ["cache-registry", "helper", "build"]
+        assert "initContainers" not in self.POD["spec"]
+
+    def test_it_installs_what_the_tools_container_would_and_goes_on_as_the_cache_registry(self) -> None:
+        tools, both = containers(POD)["tools"], containers(self.POD)["cache-registry"]
+        words = kubelet.command(tools)
+        assert words[5] == ""
+        assert kubelet.command(both) == [*words[:5], *kubelet.command(containers(POD)["cache-registry"]), *words[6:]]
+
+    def test_it_alone_can_write_the_tools_and_still_sees_neither_scripts_nor_sources(self) -> None:
+        seen = mounts(containers(self.POD)["cache-registry"])
+        assert set(seen) == {"/spool", "/driver/pulse", "/driver/tools"}
+        for name in ("build", "helper"):
+            assert mounts(containers(self.POD)[name])["/driver/tools"]["readOnly"] is True
+
+    def test_it_is_what_it_was_otherwise(self) -> None:
+        apart, both = containers(POD)["cache-registry"], containers(self.POD)["cache-registry"]
+        for field in ("image", "resources", "securityContext", "imagePullPolicy"):
+            assert both[field] == apart[field]
+
+    def test_keys_that_are_missing_do_not_keep_a_job_from_its_tools(self) -> None:
+        references = [one["valueFrom"] for one in containers(self.POD)["cache-registry"]["env"] if "valueFrom" in one]
+        assert [one["secretKeyRef"].get("optional") for one in references] == [True, True]
+
+    def test_without_a_layer_cache_the_image_is_used_for_the_tools_alone(self) -> None:
+        cold = pod(images={"tools": self.IMAGE}, cache={"mode": "off"})
+        assert list(containers(cold)) == ["tools", "helper", "build"]
+
+
 class TestMounts:
     def test_build_and_helper_see_the_same_files_at_the_same_places(self) -> None:
         build, helper = mounts(containers(POD)["build"]), mounts(containers(POD)["helper"])
@@ -264,7 +300,7 @@ class TestCommands:
     """What the processes get once the kubelet has expanded `$$` and `$(NAME)`."""
 
     def test_programs_arrive_as_they_stand_in_the_package(self) -> None:
-        arguments = kubelet.command(containers(POD)["tools"])[5:]
+        arguments = kubelet.command(containers(POD)["tools"])[6:]
         installed = dict(zip(arguments[::2], arguments[1::2], strict=True))
         shell = files("executor.pod") / "shell"
         for name, source in (("supervisor", "supervisor"), ("executor", "executor"), ("logins.awk", "logins.awk")):

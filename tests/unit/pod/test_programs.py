@@ -42,7 +42,8 @@ def test_no_script_of_an_author_appears_in_a_command_line() -> None:
 def test_the_install_command_carries_every_program_with_its_text() -> None:
     command = programs.install_command({"flags.default": "--a\n"})
     assert command[:3] == ["/bin/busybox", "sh", "-c"]
-    names, texts = command[5::2], command[6::2]
+    assert command[5] == ""
+    names, texts = command[6::2], command[7::2]
     assert names == ["supervisor", "executor", "logins.awk", "helper/gitlab-runner", "flags.default"]
     assert texts[0].startswith("#!/driver/tools/busybox sh\n")
     assert texts[-1] == "--a\n"

@@ -26,6 +26,18 @@ def test_nobody_waits_for_the_cache_registry(registry: dict[str, Any]) -> None:
     assert takes_scripts(pod(**states))
 
 
+@pytest.mark.parametrize("registry", [RUNNING, IN_PLACE])
+def test_a_cache_registry_that_brings_the_tools_has_brought_them_when_it_runs_or_ended_well(
+    registry: dict[str, Any],
+) -> None:
+    assert takes_scripts(pod(**{"cache-registry": registry, "build": RUNNING, "helper": RUNNING}))
+
+
+@pytest.mark.parametrize("registry", [{"waiting": {"reason": "ContainerCreating"}}, {"terminated": {"exitCode": 1}}])
+def test_without_the_tools_that_it_brings_there_are_no_scripts(registry: dict[str, Any]) -> None:
+    assert not takes_scripts(pod(**{"cache-registry": registry, "build": RUNNING, "helper": RUNNING}))
+
+
 @pytest.mark.parametrize(
     "state",
     [

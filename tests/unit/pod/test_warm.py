@@ -72,6 +72,20 @@ def test_nothing_in_a_waiting_pod_ends_by_itself_and_nothing_is_a_jobs() -> None
     assert metadata["annotations"] == {}
 
 
+def test_a_waiting_pod_whose_cache_registry_brings_the_tools_needs_no_container_before_the_others() -> None:
+    image = TENANT.images.cache_registry
+    both = tenant(cache=CACHE, capacity={"warm_pods": 3}, images={"tools": image})
+    template = warm.template(warm.usual(both, Authorities()))
+    assert "initContainers" not in template["spec"]
+    assert [one["name"] for one in template["spec"]["containers"]] == [
+        names.CACHE_REGISTRY,
+        names.HELPER,
+        names.BUILD,
+    ]
+    small = warm.shrunk(template)
+    assert {one["resources"]["requests"]["memory"] for one in small["spec"]["containers"]} == {"32Mi"}
+
+
 def test_the_tenants_objects_have_a_replica_set_only_when_it_wants_warm_pods() -> None:
     (found,) = [one for one in objects.render(TENANT) if one["kind"] == "ReplicaSet"]
     assert found["metadata"]["name"] == f"kaniko-warm-{warm.fingerprint_of(WAITING)}"

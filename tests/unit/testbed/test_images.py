@@ -70,10 +70,11 @@ def test_the_helper_has_no_gitlab_runner_as_the_official_one(tmp_path: Path) -> 
     assert set(entries) == {"usr", "usr/bin", "usr/bin/gitlab-runner-helper", "usr/bin/gitlab-runner-build"}
 
 
-def test_the_cache_registry_has_no_shell_and_is_nobody(tmp_path: Path) -> None:
+def test_the_cache_registry_has_a_busybox_for_the_jobs_containers_and_is_nobody(tmp_path: Path) -> None:
     config, entries = unpacked(named("cache-registry"), tmp_path)
     assert (config["Entrypoint"], config["User"]) == (["/cache-registry"], "65534:65534")
-    assert set(entries) == {"cache-registry", "etc", "etc/ssl", "etc/ssl/certs", "etc/ssl/certs/ca-certificates.crt"}
+    authorities = {"etc", "etc/ssl", "etc/ssl/certs", "etc/ssl/certs/ca-certificates.crt"}
+    assert set(entries) == {"cache-registry", "bin", "bin/busybox", *authorities}
 
 
 def test_base_images_are_named_for_the_registry_of_the_bed() -> None:
