@@ -67,7 +67,8 @@ def hard(name: str = NAME) -> dict[str, str]:
 def operator(_bed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """An operator whose folder has what all tenants of the bed share, and no tenant yet."""
     folder = tmp_path_factory.mktemp("operator")
-    images = tomllib.loads(tenants.settings(layout.TENANTS[0]))["images"]
+    # The second one's have an image of their own for the tools.
+    images = tomllib.loads(tenants.settings(layout.TENANTS[1]))["images"]
     shared = "".join(f'{key} = "{images[key]}"\n' for key in ("kaniko", "helper", "tools", "cache_registry"))
     address = f"{layout.HOST_ADDRESS}/32"
     (folder / "driver.toml").write_text(
