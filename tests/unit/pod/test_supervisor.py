@@ -5,11 +5,14 @@ Nothing here runs outside of namespaces of its own; see tests/support/container.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
 import signal
+import subprocess
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -20,11 +23,39 @@ from tests.support.pods import SUPERVISOR, digest, run_script, start_script
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from executor.pod.control import Control
     from tests.support.container import Container, Exec
     from tests.support.pods import Pod
+
+
+_STALL_SECONDS = 7.0
+"""More than the keeper waits for a recorder that is only slow."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, on a file."""
+    image, folder = tmp_path / "disk.ext4", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    folder.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def stalled(disk: Path) -> Iterator[None]:
+    """Let every write to the disk wait for the end of the block."""
+    subprocess.run(["fsfreeze", "--freeze", disk], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", disk], check=True)
 
 
 def controls(done: Exec) -> list[Control]:
@@ -140,6 +171,19 @@ class TestRun:
             done = run_script(build, f"s{number}", "seq 20000; echo last\n")
             assert done.out.endswith(b"20000\nlast\n")
             assert len(done.out) == ended(done).size == 108_894 + 5
+
+    @pytest.mark.skipif(
+        os.geteuid() != 0 or not os.path.exists("/dev/loop-control"), reason="a disk can only be stalled by root"
+    )
+    def test_the_last_lines_of_a_script_wait_for_a_disk_that_stalls(self, pod: Pod, disk: Path) -> None:
+        pod.volumes["/driver/stages"] = disk
+        script = start_script(pod.start(), "s", "echo first; while [ ! -e go ]; do sleep 0.05; done; seq 9000\n")
+        script.until("first")
+        with stalled(disk):
+            (pod.volumes["/builds"] / "go").touch()
+            begun = time.monotonic()
+            until("the end of the stall", lambda: time.monotonic() - begun > _STALL_SECONDS)
+        assert script.wait().out.endswith(b"8999\n9000\n")
 
 
 class TestReceiving:
