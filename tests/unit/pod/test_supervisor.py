@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -24,13 +25,13 @@ from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from executor.pod.control import Control
     from tests.support.container import Container, Exec
     from tests.support.pods import Pod
 
 
+LOOP = Path("/dev/loop-control")
 _STALL_SECONDS = 7.0
 """More than the keeper waits for a recorder that is only slow."""
 
@@ -172,9 +173,7 @@ class TestRun:
             assert done.out.endswith(b"20000\nlast\n")
             assert len(done.out) == ended(done).size == 108_894 + 5
 
-    @pytest.mark.skipif(
-        os.geteuid() != 0 or not os.path.exists("/dev/loop-control"), reason="a disk can only be stalled by root"
-    )
+    @pytest.mark.skipif(os.geteuid() != 0 or not LOOP.exists(), reason="a disk can only be stalled by root")
     def test_the_last_lines_of_a_script_wait_for_a_disk_that_stalls(self, pod: Pod, disk: Path) -> None:
         pod.volumes["/driver/stages"] = disk
         script = start_script(pod.start(), "s", "echo first; while [ ! -e go ]; do sleep 0.05; done; seq 9000\n")
