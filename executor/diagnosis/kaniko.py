@@ -154,6 +154,15 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
             "--dockerfile a path below it."
         ),
     ),
+    (
+        ("resolved envs is empty",),
+        (),
+        Category.KANIKO_DOCKERFILE,
+        (
+            "COPY and ADD need a file of the build context or of a stage: this Kaniko takes no here-document (<<), and "
+            "a variable that names the file must not be empty."
+        ),
+    ),
     # Where Kaniko unpacks a context that is an archive or git.
     (("failed to get fileinfo for /kaniko/buildcontext",), (), Category.KANIKO_NO_SUCH_FILE, _NOT_IN_CONTEXT),
     (

@@ -35,6 +35,7 @@ FOUND = {
     "target": "kaniko_flags",
     "parse": "kaniko_dockerfile",
     "from-empty": "kaniko_dockerfile",
+    "copy-heredoc": "kaniko_dockerfile",
     "add-xz": "kaniko_dockerfile",
     "add-url": "kaniko_download_failed",
     "nobash": "kaniko_no_shell",
