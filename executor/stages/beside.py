@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+from executor.stages import cancel
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,8 @@ def ticking(
     """Return what to call, for as long as the block lasts; `services_file` as of `servicelogs.shown`."""
     if not job.service_logs:
         return nullcontext(check)
-    # Imported here: few jobs want to see what their services print.
-    from executor.stages.servicelogs import shown
+    with cancel.shielded():
+        # Imported here: few jobs want to see what their services print.
+        from executor.stages.servicelogs import shown
 
     return shown(job, journal, log, services_file, check)

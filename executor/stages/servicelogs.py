@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from executor.cluster import podlog
 from executor.cluster.podlog import Bell, Position
@@ -130,7 +130,8 @@ class _Services:
                 break
             # The script is over, and with it its last line.
             self._log.say_waiting()
-        with open(self._path, "w", encoding="ascii") as file:
+        # Without it lines come twice, which is no reason to fail a job.
+        with suppress(OSError), open(self._path, "w", encoding="ascii") as file:
             json.dump(self._positions, file)
 
     def _taken(self, one: _Line | _Ended) -> str:

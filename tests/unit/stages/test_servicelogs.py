@@ -186,6 +186,16 @@ def test_without_the_right_it_is_said_once_in_a_job_with_who_can_mend_it(
     assert "cannot be read" in stage.journal.read_text()
 
 
+def test_a_disk_without_room_for_the_position_fails_no_job(
+    services: Services, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_file", stage.journal.parent / "no such folder" / "services")
+    services.printed["svc-0"] = stamped(1, "a")
+    with stage.shown():
+        pass
+    assert stage.said() == marked("postgres-db", 1, "a")
+
+
 @pytest.mark.usefixtures("services")
 def test_an_error_of_a_reader_is_no_traceback_in_the_job_log(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
