@@ -128,6 +128,13 @@ JOBS: Mapping[str, JobSpec] = {
         after_script=("echo after $CI_JOB_STATUS; sleep 600",),
         with_={"RUNNER_SCRIPT_TIMEOUT": "3s", "RUNNER_AFTER_SCRIPT_TIMEOUT": "12s"},
     ),
+    "odd end": spec(
+        "cat; echo af''ter cat",
+        r"printf '\377\376 \320\277\321\200\n'",
+        "exec >&- 2>&-; sleep 1; exit 200",
+        image=DEBIAN,
+        with_={"WHICH": "debian:bookworm"},
+    ),
     "log limit": spec("head -c 6000000 /dev/zero | tr '\\0' x", "exit 5"),
 }
 
@@ -210,6 +217,12 @@ def test_output_is_what_the_script_wrote_and_background_children_hold_nothing_up
     assert "\nno newline" in log
     assert "\nnever" not in log
     assert "\nI should be running" in log
+
+
+def test_a_script_may_read_its_input_print_what_is_no_text_and_close_its_output(ended: Ended) -> None:
+    log = ended.log("odd end", "failed", 200, "script_failure")
+    assert "\nafter cat\n" in log
+    assert " пр\n" in log
 
 
 def test_the_flags_of_the_runners_shell_work(ended: Ended) -> None:

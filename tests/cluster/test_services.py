@@ -30,7 +30,10 @@ def service(*command: str, image: str = BUSYBOX, alias: str = "", **variables: s
 
 
 def test_a_service_is_reached_by_its_names_and_gets_its_variables(author: Author) -> None:
-    web = service(SERVE, alias="web, www.internal", GREETING="hello $PASSWORD", HEALTHCHECK_TCP_PORT="8080")
+    alias = "web, www.$ZONE"
+    web = service(
+        SERVE, image="$CI_REGISTRY/library/$IMAGE", alias=alias, GREETING="hello $PASSWORD", HEALTHCHECK_TCP_PORT="8080"
+    )
     job = author.submits(
         JobSpec(
             author.tenant.name,
@@ -39,7 +42,11 @@ def test_a_service_is_reached_by_its_names_and_gets_its_variables(author: Author
                 'ls "$CI_PROJECT_DIR"',
             ),
             services=(web,),
-            variables=(Variable("PASSWORD", SECRET, public=False),),
+            variables=(
+                Variable("PASSWORD", SECRET, public=False),
+                Variable("IMAGE", "busybox:1"),
+                Variable("ZONE", "internal"),
+            ),
         )
     )
     result = job.wait()
