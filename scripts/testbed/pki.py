@@ -26,7 +26,8 @@ def ensure() -> None:
     layout.PKI.mkdir(parents=True, exist_ok=True)
     layout.PKI.chmod(0o700)
     (layout.PKI / "ca.cnf").write_text(_AUTHORITY)
-    (layout.PKI / "issued").touch()
+    # Empty also where an earlier start was killed: what it had issued is made again.
+    (layout.PKI / "issued").write_text("")
     (layout.PKI / "copies").mkdir(exist_ok=True)
     _certificate("ca", "/CN=kaniko-bed", authority=True)
     _openssl("genrsa", "-out", "service-accounts.key", "2048")
