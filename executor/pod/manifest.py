@@ -292,7 +292,7 @@ def _cache_registry(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
 
 
 def _cache_registry_with_tools(tenant: Tenant, request: PodRequest) -> dict[str, Any]:
-    """Let the cache registry's container fill the tools volume first; it alone can write there, and not for long."""
+    """Let the cache registry's container fill the tools volume first; it alone can write there."""
     container = _cache_registry(tenant, request)
     for variable in container["env"]:
         # The job waits for this container, and a cache without keys must not hold it up.

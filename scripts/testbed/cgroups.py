@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from testbed import layout
@@ -59,7 +60,7 @@ def forget_pods(node: str) -> None:
     for mount in hierarchies("cgroup", "cgroup2"):
         groups = mount / layout.NAME / node / "kubepods"
         # The last processes may still be on their way out.
-        wait_for(f"removal of {groups}", lambda groups=groups: _removed(groups), 10)  # type: ignore[misc]
+        wait_for(f"removal of {groups}", partial(_removed, groups), 10)
 
 
 def remove() -> list[str]:
@@ -71,7 +72,7 @@ def remove() -> list[str]:
     for mount in hierarchies("cgroup", "cgroup2"):
         root = mount / layout.NAME
         try:
-            wait_for(f"removal of {root}", lambda root=root: _removed(root), 5)  # type: ignore[misc]
+            wait_for(f"removal of {root}", partial(_removed, root), 5)
         except BedError:
             left.append(str(root))
     return left

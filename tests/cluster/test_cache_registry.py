@@ -7,6 +7,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_new_generation_begins_warm_and_keeps_what_is_used(tmp_path: Path) -> 
         with cache_registry(tmp_path / str(later), TENANT, **slices[later]) as pod:
             assert pod.layer(KEY) == LAYER
             copy = f"/{int(first) + later}/entries/{KEY}"
-            wait_for("the copy", lambda: objects(copy), 180)  # noqa: B023
+            wait_for("the copy", partial(objects, copy), 180)
     assert {key.split("/")[2] for key in objects("unused")} == {first}
 
 

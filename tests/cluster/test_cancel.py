@@ -38,8 +38,7 @@ def test_cancel_stops_every_process_of_the_build_and_after_script_still_runs(aut
     wait_for("the end of the build's processes", lambda: not leftovers(container), 180)
     job.wait_for("cleaning up")
     # The same container still lives: what was looked at above was not the empty list of a deleted one.
-    at_work = lambda: [found for found in processes(container) if "sleep 0.1" in found.command]  # noqa: E731
-    wait_for("after_script", at_work, 60)
+    wait_for("after_script", lambda: any("sleep 0.1" in found.command for found in processes(container)), 60)
     ci.let_go(pod)
     result = job.wait()
     log = plain(result.trace)

@@ -110,10 +110,10 @@ def test_s3_that_never_answers_costs_seconds_once(project: Project) -> None:
     assert kaniko_log.hits(log) == 0
     assert "too slow" not in usual
     # What the cache registry itself counts: the patience, and one look at the clock more, which comes late on a busy
-    # machine. The rest of the promised 15 s is the wrapper's wait for the registry.
+    # machine. More than the promised 15 s it must never be.
     waited = re.search(r"([0-9.]+) s of waiting for S3", log)
     assert waited
-    assert 9 < float(waited[1]) < 20
+    assert 9 < float(waited[1]) <= 15
 
 
 def test_s3_that_falls_silent_in_the_middle_of_a_build_costs_neither_hits_nor_the_build(project: Project) -> None:
