@@ -201,14 +201,18 @@ class TestPodsThatWaitSmall:
 
 @contextmanager
 def filled(node: str) -> Iterator[None]:
-    """Let somebody else's pod take most of a node's processors."""
+    """Let somebody else's pod take most of a node's processors.
+
+    The scheduler places it, once the pods of the test before have really gone. Put onto the node by name, it would be
+    refused by the kubelet for good as long as those still count.
+    """
     found = api.get("Node", node)
     assert found is not None
     rest = int(float(found["status"]["allocatable"]["cpu"]) * 1000) - 400
     resources = {"requests": {"cpu": f"{rest}m"}}
     container = {"name": "big", "image": layout.TOOLS_IMAGE, "command": ["/bin/busybox", "sleep", "600"]}
     spec = {
-        "nodeName": node,
+        "nodeSelector": {"kubernetes.io/hostname": node},
         "terminationGracePeriodSeconds": 0,
         "containers": [container | {"imagePullPolicy": "IfNotPresent", "resources": resources}],
     }
