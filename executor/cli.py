@@ -1,7 +1,7 @@
 """The command `kaniko-driver`: the runner's four stages, and the operator's commands.
 
 The stages are dispatched by hand, because each of them starts for every sub-stage of every job, and click alone would
-be a third of its start-up time. `--help` and everything else goes to click, which knows the stages' options too.
+be a third of its start-up time. Their help and everything else goes to click, which knows the stages' options too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,27 @@ STAGES = ("config", "prepare", "run", "cleanup")
 def main() -> None:
     """Entry point."""
     arguments = sys.argv[1:]
-    if arguments and arguments[0] in STAGES and "--help" not in arguments:
+    if arguments and arguments[0] in STAGES and not {"-h", "--help"}.intersection(arguments):
         from executor.stages import entry
         from executor.stages.stage import carry_out
 
         sys.exit(carry_out(arguments[0], entry.stage(arguments[0], arguments[1:])))
-    # Imported here: see above.
-    from executor.operate.commands import cli
+    _operate()
 
-    cli()
+
+def _operate() -> None:
+    """Carry out an operator's command; what is no defect, and click leaves a traceback, ends in words."""
+    # Imported here: see above.
+    import errno
+
+    try:
+        from executor.operate.commands import cli
+
+        cli()
+    except KeyboardInterrupt:
+        # As click itself says it once its commands are imported.
+        sys.exit("\nAborted!")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise
+        sys.exit(f"Error: {error.filename or 'the output'} cannot be written: {error.strerror}")

@@ -1,0 +1,56 @@
+"""The command as a shell starts it: which side of it gets to work, and how it ends where no command can say why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+START = "from executor.cli import main; main()"
+
+
+def started(*arguments: str, code: str = START, to: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command; `to` is the file that it prints to."""
+    with Path(to or "/dev/null").open("w", encoding="utf-8") as stdout:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout if to else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("stage", ["config", "prepare", "run", "cleanup"])
+def test_the_help_of_a_stage_is_no_stage(stage: str, option: str) -> None:
+    done = started(stage, option)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"kaniko-driver {stage}" in done.stdout.replace("-c", "kaniko-driver")
+
+
+def test_a_full_disk_ends_in_words() -> None:
+    done = started("version", to="/dev/full")
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output cannot be written: No space left on device\n"
+
+
+def test_ctrl_c_before_the_command_is_even_imported_ends_in_words() -> None:
+    interrupt = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'executor.operate.commands': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+    )
+
+    done = started("version", code=interrupt + START)
+
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Aborted!"
