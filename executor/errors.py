@@ -31,6 +31,11 @@ class DriverError(Exception):
         return "\n".join(part for part in (self.what, self.why, self.remedy) if part)
 
 
+def in_words(error: BaseException) -> str:
+    """Return what the system says of a file or a program, else the error's class: its own words may quote a secret."""
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 class ContractBroken(DriverError):
     """The runner did not give what a custom executor is promised (or somebody runs a stage by hand)."""
 

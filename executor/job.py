@@ -155,6 +155,6 @@ class Job:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ContractBroken(
                 "The job file that the config stage wrote cannot be read.",
-                why=f"{path}: {type(error).__name__}: {error}",
+                why=f"{path}: {getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'}",
                 remedy="Run the job again; if it stays, the disk of the runner's host may be full.",
             ) from error

@@ -256,11 +256,26 @@ def _client(kubeconfig: str, context: str) -> Any:
     ) as error:
         raise CredentialsInvalid(
             "There are no credentials for the cluster that could be used.",
-            # Only the client's own words: a parser's may quote the file, and with it a token.
-            why=str(error) if isinstance(error, config.ConfigException | OSError) else type(error).__name__,
+            why=_unusable(kubeconfig, error, own_words=isinstance(error, config.ConfigException | OSError)),
             remedy="Name a kubeconfig with the rights of a cluster administrator by --kubeconfig or KUBECONFIG, and "
             "one of its contexts by --context.",
         ) from error
+
+
+def _unusable(kubeconfig: str, error: Exception, *, own_words: bool) -> str:
+    """Say why a kubeconfig cannot be used; of what read it only words that do not quote it, and with it a token.
+
+    Args:
+        kubeconfig: as it was named; empty where none was.
+        error: what reading it ended with.
+        own_words: the client, or the system, itself says what is wrong.
+    """
+    # The client says of a file that is not there that it holds no configuration.
+    if kubeconfig and not os.path.exists(kubeconfig):
+        return f"{kubeconfig}: No such file or directory"
+    if own_words:
+        return str(error)
+    return f"{kubeconfig or 'The file that KUBECONFIG or ~/.kube/config names'} is no kubeconfig."
 
 
 def _refused(error: Any, what: str) -> ClusterRefused:

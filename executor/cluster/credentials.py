@@ -11,7 +11,7 @@ import os
 import ssl
 import time
 
-from executor.errors import CredentialsInvalid
+from executor.errors import CredentialsInvalid, in_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def authorization(connection: Connection, *, renew: bool = False) -> dict[str, s
     except (OSError, UnicodeDecodeError) as error:
         raise CredentialsInvalid(
             "The token for the cluster cannot be read.",
-            why=f"{connection.token_file}: {type(error).__name__}",
+            why=f"{connection.token_file}: {in_words(error)}",
             remedy="The operator must make it readable for gitlab-runner's user.",
         ) from error
     if not _is_token(token):
@@ -160,7 +160,7 @@ def _ask_plugin(plugin: dict[str, Any]) -> dict[str, str]:
         # Neither its output nor its arguments: both may hold secrets. And so may the error itself, in the operator log.
         raise CredentialsInvalid(
             "The program that supplies the credentials for the cluster failed.",
-            why=f"{command[0]}: {type(error).__name__}" + _exit_of(error),
+            why=f"{command[0]}: {in_words(error)}" + _exit_of(error),
             remedy=plugin["hint"] or "The operator should run it by hand, as gitlab-runner's user.",
         ) from None
     return status

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
-output_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
 NO_CACHE = "No tenant has a layer cache: cache.mode is off everywhere."
 _OPTIONS = (
     settings_option,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.operate.cache_access import NO_CACHE, access_options, bucket_of, cached_tenant, output_option
-from executor.operate.shown import complete_tenant, failures_in_words, tenants_of
+from executor.operate.cache_access import NO_CACHE, access_options, bucket_of, cached_tenant
+from executor.operate.shown import complete_tenant, failures_in_words, output_option, tenants_of
 from executor.settings.load import load
 
 if TYPE_CHECKING:

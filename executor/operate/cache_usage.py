@@ -14,11 +14,10 @@ from executor.operate.cache_access import (
     access_options,
     bucket_of,
     cached_tenant,
-    output_option,
     progress,
     ticking,
 )
-from executor.operate.shown import complete_tenant, console, failures_in_words, for_operator, tenants_of
+from executor.operate.shown import complete_tenant, console, failures_in_words, for_operator, output_option, tenants_of
 from executor.settings.load import load
 
 if TYPE_CHECKING:

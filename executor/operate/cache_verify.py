@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.operate.cache_access import access_options, bucket_of, cached_tenant, output_option, progress, ticking
-from executor.operate.shown import complete_tenant, failures_in_words
+from executor.operate.cache_access import access_options, bucket_of, cached_tenant, progress, ticking
+from executor.operate.shown import complete_tenant, failures_in_words, output_option
 
 if TYPE_CHECKING:
     from executor.cache.verify import Broken

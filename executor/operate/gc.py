@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import DriverError
-from executor.operate.shown import complete_tenant, failures_in_words, for_operator, settings_option, tenants_of
+from executor.operate.shown import (
+    complete_tenant,
+    failures_in_words,
+    for_operator,
+    output_option,
+    settings_option,
+    tenants_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,9 +56,7 @@ class _Age(click.ParamType["float"]):
     show_default=True,
     help="Leave alone what is overdue for less than this. The default forgives clocks that are not quite in step.",
 )
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 def gc(*, tenants: tuple[str, ...], settings: str, dry_run: bool, older_than: float, output: str) -> None:
     """Delete what jobs left behind: pods whose deadline is over.
 

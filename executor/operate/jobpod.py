@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from executor.errors import DriverError, SettingsInvalid
-from executor.operate.shown import complete_tenant, for_operator
+from executor.errors import DriverError
+from executor.operate.shown import DEFAULT_SETTINGS, complete_tenant, for_operator, tenants_of
 from executor.pod import names
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class JobPod:
 
 
 def options(command: Command) -> Command:
-    """Give a command the argument JOB and the options of a `Search`, which it gets as its keyword `search`."""
+    """Give a command the argument JOB and the options of a `Search`, a keyword for each of its fields."""
     for add in (
         click.option("--pod", default="", help="One of several pods of the job, by its name."),
         click.option("--namespace", default="", help="With --kubeconfig: where the job's pod is."),
@@ -72,7 +72,7 @@ def options(command: Command) -> Command:
         click.option(
             "--settings",
             type=click.Path(),
-            default="/etc/kaniko-driver",
+            default=DEFAULT_SETTINGS,
             show_default=True,
             help="Folder with driver.toml; the kubeconfigs of its tenants are used.",
         ),
@@ -98,12 +98,14 @@ def found(search: Search) -> Iterator[JobPod]:
 
 def _find(search: Search, folder: str) -> JobPod:
     pods: list[tuple[Connection, dict[str, Any]]] = []
+    asked: list[str] = []
     notes: list[str] = []
     connections = _connections(search, folder)
     for place, connect in connections:
         try:
             connection = connect()
             pods += [(connection, metadata) for metadata in _pods_of(connection, search)]
+            asked.append(place)
         except DriverError as error:
             # One tenant's broken kubeconfig must not hide another one's pod.
             if len(connections) == 1:
@@ -111,9 +113,8 @@ def _find(search: Search, folder: str) -> JobPod:
             notes.append(f"{place} was not looked through: {error.what}")
     places = sorted({connection.namespace for connection, _ in pods})
     if not pods:
-        where = ", ".join(place for place, _ in connections)
         raise click.ClickException(
-            f"there is no pod of job {search.job} (looked through: {where}).\n"
+            f"there is no pod of job {search.job} (looked through: {', '.join(asked) or 'none'}).\n"
             + "".join(f"{note}\n" for note in notes)
             + "A job's pod is deleted when the job ends, unless it failed and its tenant keeps such pods: "
             "[debug] keep_failed."
@@ -131,9 +132,8 @@ def _find(search: Search, folder: str) -> JobPod:
 
 
 def _connections(search: Search, folder: str) -> list[tuple[str, Callable[[], Connection]]]:
-    # Imported here: the command line's help needs neither.
+    # Imported here: the command line's help does not need it.
     from executor.cluster import kubeconfig
-    from executor.settings.load import tenant_names
 
     if search.kubeconfig:
         if not search.namespace:
@@ -147,9 +147,7 @@ def _connections(search: Search, folder: str) -> list[tuple[str, Callable[[], Co
             )
         ]
 
-    tenants = [search.tenant] if search.tenant else tenant_names(search.settings)
-    if not tenants:
-        raise SettingsInvalid(f"There is no tenant in {search.settings}/tenants.")
+    tenants = tenants_of(search.settings, filter(None, [search.tenant]))
     return [(tenant, lambda tenant=tenant: connect(search.settings, tenant, folder)) for tenant in tenants]  # type: ignore[misc] # mypy knows no default here
 
 

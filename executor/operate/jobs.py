@@ -116,20 +116,12 @@ def jobs(*, tenants: tuple[str, ...], settings: str, watch: bool, interval: int,
 
 def _places(settings: str, tenants: tuple[str, ...], folder: str) -> tuple[list[tuple[str, Connection]], list[str]]:
     """Return tenant and way to its namespace, and what could not be used."""
-    from executor.cluster import kubeconfig
-    from executor.settings.load import load
+    from executor.operate.jobpod import connect
 
     places, troubles = [], []
     for name in tenants_of(settings, tenants):
         try:
-            cluster = load(settings, name).tenant.cluster
-            connection = kubeconfig.connect(
-                path=cluster.kubeconfig,
-                context=cluster.context,
-                namespace=cluster.namespace,
-                folder=tempfile.mkdtemp(dir=folder),
-            )
-            places.append((name, connection))
+            places.append((name, connect(settings, name, folder)))
         except DriverError as error:
             troubles.append(f"{name}: {error.what} {error.why}".strip())
     return places, troubles

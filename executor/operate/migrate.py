@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from executor.operate.shown import failures_in_words, output_option
 from executor.settings.load import load
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ _DRIVER_TEXT = "# For all tenants: [log], and any table of a tenant's file as [d
     "--folder", type=click.Path(file_okay=False), default="kaniko-driver", show_default=True, help="Where to write."
 )
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 def migrate(config: str, folder: str, *, force: bool, output: str) -> None:
     """Carry runners with executor = "kubernetes" over to this driver.
 
@@ -57,8 +56,10 @@ def migrate(config: str, folder: str, *, force: bool, output: str) -> None:
         raise click.ClickException(f'{config} has no runner with executor = "kubernetes"; nothing was written')
     files = _files(found)
     _write(folder, files, force=force)
-    for one in found:
-        load(folder, one.tenant)  # what was written can be used
+    # What was written can be used, unless a driver.toml that was there cannot.
+    with failures_in_words():
+        for one in found:
+            load(folder, one.tenant)
     if output == "json":
         tenants = [{"name": one.tenant, "file": _path(one, folder), "to_do": one.findings} for one in found]
         written = [os.path.join(folder, name) for name in files]

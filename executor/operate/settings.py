@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.errors import SettingsInvalid
-from executor.operate.shown import complete_tenant, for_operator
+from executor.operate.shown import DEFAULT_SETTINGS, complete_tenant, for_operator, output_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,14 +30,12 @@ def settings() -> None:
     "--settings",
     "folder",
     type=click.Path(),
-    default="/etc/kaniko-driver",
+    default=DEFAULT_SETTINGS,
     show_default=True,
     help="Folder with driver.toml.",
 )
 @click.option("--why", is_flag=True, help="Also tell where each value came from.")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 @click.argument("tenant", shell_complete=complete_tenant)
 def show(folder: str, tenant: str, output: str, *, why: bool) -> None:
     """Print every setting of TENANT as a job would get it, before the job's own wishes.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from executor.errors import ClusterUnreachable, DriverError, NoSuchTenant, SettingsInvalid
+from executor.errors import ClusterUnreachable, ContractBroken, DriverError, NoSuchTenant, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,6 +46,9 @@ kubeconfig_option = click.option(
     help="Whose rights to use: a kubeconfig of yours. Without it KUBECONFIG, ~/.kube/config, or the pod's own account.",
 )
 context_option = click.option("--context", default="", help="Context of that kubeconfig. Without it the current one.")
+output_option = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
+)
 
 
 def told_settings(settings: str) -> str:
@@ -125,6 +128,7 @@ def log_or_state(error: OSError) -> SettingsInvalid:
 _NEXT = {
     ClusterUnreachable: "Check the address in the kubeconfig, the network, certificates, and proxies in between: "
     "kubectl get --raw /version",
+    ContractBroken: "It must be a job as GitLab hands it to the runner; `kaniko-driver render --example` prints one.",
     NoSuchTenant: "`kaniko-driver tenant list` shows them; `--settings` names the folder.",
 }
 """What to do next where the error's own advice is for the author of a job, or for whoever wrote config.toml."""

@@ -15,7 +15,7 @@ import click
 from executor.errors import DriverError, SettingsInvalid
 from executor.operate.shown import told_settings
 from executor.operate.tenant_objects import rendered
-from executor.settings.load import load, tenant_names
+from executor.settings.load import TENANT_FILE, load, tenant_names
 from executor.tenancy import registration, starter
 
 
@@ -200,10 +200,7 @@ def _others(settings: str, name: str) -> list[Any]:
 
 
 def _check_new(name: str, path: str, settings: str) -> None:
-    # Imported here: load.py owns what a name may be.
-    from executor.settings.load import _TENANT_FILE
-
-    if not _TENANT_FILE.fullmatch(f"{name}.toml"):
+    if not TENANT_FILE.fullmatch(f"{name}.toml"):
         raise SettingsInvalid(
             f"{name!r} cannot be a tenant's name.",
             why="It becomes a label, a namespace and a path in S3: lower-case letters, digits and hyphens, 40 at most.",

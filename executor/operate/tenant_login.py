@@ -39,7 +39,8 @@ def write_login(
     """Carry out the command; `rights` are kubeconfig and context of the operator.
 
     Raises:
-        SettingsInvalid: no place for the file is known, or the duration is none.
+        click.BadParameter: the duration is none.
+        SettingsInvalid: no place for the file is known, or it cannot be written.
         ClusterRefused: a right is missing, or the tenant was not applied yet.
     """
     tenant = load(settings, name).tenant
@@ -52,7 +53,7 @@ def write_login(
     try:
         seconds = Duration.parse(duration).seconds
     except ValueError as error:
-        raise SettingsInvalid(f"--duration: {error}") from error
+        raise click.BadParameter(str(error), param_hint="--duration") from error
     admin = Admin(kubeconfig=rights[0], context=rights[1])
     granted = _token(admin, tenant, seconds=seconds, revoke=revoke, settings=settings)
     document = _kubeconfig(admin, tenant, granted["token"], server)
@@ -107,16 +108,19 @@ def _replace(path: str, text: str) -> None:
     temporary = f"{path}.{os.getpid()}"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                _keep_owner(path, file.fileno())
+                file.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     except OSError as error:
-        raise SettingsInvalid(f"{path} cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            _keep_owner(path, file.fileno())
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        raise SettingsInvalid(
+            f"{path} cannot be written: {error.strerror}",
+            remedy="Run this as root or as the user whose file it is, or name another file by --file.",
+        ) from error
 
 
 def _keep_owner(path: str, descriptor: int) -> None:

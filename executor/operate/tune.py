@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.operate.shown import complete_tenant, failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, failures_in_words, output_option, settings_option
 from executor.operate.since import log_option, since_option
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Percent above the highest peak that was seen.",
 )
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 def tune(*, tenant: str, settings: str, logs: tuple[str, ...], since: float, margin: int, output: str) -> None:
     """Propose limits for TENANT's jobs from the peaks of its past ones.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from executor.operate.shown import complete_tenant, console, failures_in_words, settings_option
+from executor.operate.shown import complete_tenant, console, failures_in_words, output_option, settings_option
 from executor.operate.since import log_option, since_option
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ _BRIEF = {
 @click.option(
     "--html", type=click.Path(dir_okay=False), default="", help="Write one self-contained page with plots to this file."
 )
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 def usage(*, tenant: str, settings: str, logs: tuple[str, ...], since: float, html: str, output: str) -> None:
     """Show what each tenant used: jobs, failures, waiting, peaks, cache hits, node hours.
 

@@ -14,7 +14,7 @@ from executor.cache import use
 from executor.cluster import kubeconfig
 from executor.errors import DriverError, SettingsInvalid
 from executor.operate import apart
-from executor.operate.shown import for_operator, settings_option, tenants_of
+from executor.operate.shown import for_operator, output_option, settings_option, tenants_of
 from executor.pod.manifest import PodRequest, render
 from executor.settings.survey import Survey, survey
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @settings_option
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 def validate(settings: str, output: str) -> None:
     """Check the settings of all tenants, and what tenants must not share.
 

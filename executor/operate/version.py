@@ -9,6 +9,7 @@ import sys
 import click
 
 from executor import __version__
+from executor.operate.shown import output_option
 
 TESTED = {
     "Kubernetes": "1.35.4",
@@ -25,9 +26,7 @@ SUPPORTED = {
 
 
 @click.command()
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 def version(output: str) -> None:
     """Show this version, what it runs on, what it supports and what it was tested with.
 

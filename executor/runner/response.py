@@ -104,7 +104,7 @@ def read_job_response(path: str) -> JobResponse:
         # The words of these errors are ours, the system's, or a position; never the file's content.
         raise ContractBroken(
             "The job's description from GitLab Runner cannot be used.",
-            why=f"{path}: {type(error).__name__}: {error}",
+            why=f"{path}: {getattr(error, 'strerror', None) or error}",
             remedy="kaniko-driver supports GitLab Runner 17.9 and later; check the runner's version.",
         ) from error
 

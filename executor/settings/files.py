@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.errors import SettingsInvalid
+from executor.errors import SettingsInvalid, in_words
 from executor.values import dataclass, field
 
 TYPE_CHECKING = False
@@ -46,6 +46,6 @@ def text_of(path: str, setting: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(
             "A file that the tenant's settings name cannot be read.",
-            why=f"{path}: {type(error).__name__}",
+            why=f"{path}: {in_words(error)}",
             remedy=f"The operator must correct {setting}.",
         ) from error

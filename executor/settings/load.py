@@ -14,7 +14,7 @@ from executor.values import dataclass
 
 VERSION = 1
 # The name becomes a label's value and a path in the bucket.
-_TENANT_FILE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\.toml")
+TENANT_FILE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\.toml")
 
 _OF_ONE_TENANT = {("cluster", "namespace"), ("gitlab", "root_namespaces")}
 
@@ -191,7 +191,7 @@ def tenant_names(folder: str) -> list[str]:
             remedy="The operator must create the folder (config/ in kaniko-driver's repository is one to start from), "
             "make it readable for gitlab-runner's user, or name another by `--settings`.",
         ) from error
-    return sorted(entry.removesuffix(".toml") for entry in entries if _TENANT_FILE.fullmatch(entry))
+    return sorted(entry.removesuffix(".toml") for entry in entries if TENANT_FILE.fullmatch(entry))
 
 
 def _open(path: str) -> TomlFile:

@@ -116,10 +116,13 @@ BROKEN: dict[str, tuple[Callable[[Attempt], object], str]] = {
     "bad value": (lambda attempt: attempt.configure(more="[volumes]\nbuilds = '5 GB'\n"), "no Kubernetes quantity"),
     "no kubeconfig": (lambda attempt: attempt.kubeconfig.unlink(), "The kubeconfig cannot be read"),
     "no YAML": (lambda attempt: attempt.kubeconfig.write_text("token: s3cret\n\t- ["), "The kubeconfig is no YAML"),
-    "no response": (lambda attempt: (attempt.folder / "response.json").unlink(), "response.json: FileNotFoundError"),
+    "no response": (
+        lambda attempt: (attempt.folder / "response.json").unlink(),
+        "response.json: No such file",
+    ),
     "broken response": (
         lambda attempt: (attempt.folder / "response.json").write_text('{"id": 1, "token": "s3cret'),
-        "response.json: JSONDecodeError",
+        "response.json: Unterminated string",
     ),
     "logins missing": (
         lambda attempt: attempt.configure(more="[registry]\nlogins_file = '/no/such/file'\n"),

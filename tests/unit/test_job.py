@@ -96,7 +96,7 @@ def test_a_file_that_a_full_disk_cut_is_told_without_its_logins(tmp_path: Path, 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ContractBroken) as broken:
         Job.read(str(tmp_path / "absent"))
-    assert "absent: FileNotFoundError" in broken.value.why
+    assert "absent: No such file or directory" in broken.value.why
 
 
 RELEASED = Path(__file__).parent / "data/job-file-2.json"

@@ -46,6 +46,15 @@ def test_what_is_written_is_valid(config: Path) -> None:
     assert "team-a: good" in checked.output
 
 
+def test_a_driver_toml_that_was_there_and_is_broken_is_said(config: Path) -> None:
+    (config.parent / "new").mkdir()
+    (config.parent / "new" / "driver.toml").write_text("version = 1\nlogg = 2\n")
+    done = migrate(config)
+    assert done.exit_code == 1
+    assert "driver.toml, line 2: unknown key 'logg'" in done.output
+    assert isinstance(done.exception, SystemExit)
+
+
 def test_a_script_reads_what_was_written_and_what_is_to_do(config: Path) -> None:
     told = json.loads(migrate(config, "--output", "json").output)
     new = config.parent / "new"

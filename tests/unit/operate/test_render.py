@@ -90,6 +90,14 @@ def test_without_a_job_it_is_said_how_to_get_one() -> None:
     assert (done.exit_code, "--example" in done.output) == (2, True)
 
 
+def test_a_file_that_is_no_job_is_refused_with_a_way_to_get_one(settings: Path, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text("a password: s3cret")
+    done = CliRunner().invoke(cli, ["render", str(tmp_path / "job.json"), "--settings", str(settings)])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "render --example" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
 def test_a_job_may_come_by_a_pipe(settings: Path) -> None:
     example = CliRunner().invoke(cli, ["render", "--example"]).stdout
     done = CliRunner().invoke(cli, ["render", "-", "--settings", str(settings)], input=example)

@@ -10,8 +10,8 @@ import yaml
 from click.testing import CliRunner
 
 from executor.cluster.admin import Admin, Reference
-from executor.errors import ClusterRefused
-from executor.operate import tenant_apply, tenant_delete
+from executor.errors import ClusterRefused, SettingsInvalid
+from executor.operate import tenant_apply, tenant_delete, tenant_login
 from executor.operate.tenant import tenant
 from executor.operate.tenant_apply import api_server_of, plan
 from executor.tenancy import objects
@@ -108,7 +108,15 @@ def test_a_kubeconfig_that_is_none_is_said_without_quoting_it(tmp_path: Path, co
     done = call("apply", "tenant-a", "--kubeconfig", str(path), settings=settings)
     assert done.exit_code == 1
     assert "There are no credentials for the cluster that could be used." in done.output
+    assert "broken is no kubeconfig." in done.output or "Invalid kube-config" in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = write_settings(tmp_path / "settings")
+    done = call("apply", "tenant-a", "--kubeconfig", str(tmp_path / "absent"), settings=settings)
+    assert done.exit_code == 1
+    assert f"{tmp_path}/absent: No such file or directory" in done.output
 
 
 @pytest.mark.parametrize("namespace", ["default", "kube-system"])
@@ -125,8 +133,17 @@ def test_a_duration_that_is_none_is_refused_before_the_cluster_is_asked(tmp_path
     settings = write_settings(tmp_path / "settings")
     options = ("--file", "-", "--duration", "soon", "--kubeconfig", str(tmp_path / "none"))
     done = call("kubeconfig", "tenant-a", *options, settings=settings)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "'soon' is no time span" in done.output
+
+
+def test_a_kubeconfig_whose_place_is_taken_by_a_folder_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+
+    with pytest.raises(SettingsInvalid, match="out cannot be written: Is a directory"):
+        tenant_login._replace(str(tmp_path / "out"), "secret")
+
+    assert [one.name for one in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_runner_inside_the_cluster_has_no_kubeconfig_to_write(tmp_path: Path) -> None:
