@@ -21,6 +21,7 @@ from executor.operate.shown import (
     context_option,
     failures_in_words,
     kubeconfig_option,
+    output_option,
     settings_option,
     tenants_of,
 )
@@ -70,9 +71,7 @@ _MARKS = {"good": ("+", "green"), "warning": ("!", "yellow"), "problem": ("x", "
     help="Seconds until the trial pod must be ready; more where nodes are made on demand.",
 )
 @click.option("--fix", is_flag=True, help="Print a shell script that mends what was found, and run nothing.")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For scripts: json."
-)
+@output_option
 def doctor(
     *,
     tenants: tuple[str, ...],
@@ -103,7 +102,7 @@ def doctor(
     Run it as the user that GitLab Runner runs as. Nothing is changed, the trial pod apart.
 
     Exit codes: 0 ready (there may be warnings), 1 a problem that keeps jobs from running or tenants from being apart,
-    2 wrong usage.
+    or not all was checked because of Ctrl-C, 2 wrong usage.
     """
     from executor.operate.checkup import remedies
     from executor.operate.checkup.findings import run
@@ -111,8 +110,9 @@ def doctor(
     from executor.settings.survey import survey
 
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    # A closed terminal as well: in each case the trial pod is deleted first.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
     plan = None if no_pod else Plan(reach=reach, silence=silence, wait=wait, stop=stop)
     with failures_in_words():
         names = tenants_of(settings, tenants)
@@ -126,6 +126,8 @@ def doctor(
             given |= {"--kubeconfig": kubeconfig, "--context": context}
             whole = click.get_current_context().find_root().command
             findings = _shown(_completed(run(checks), given, whole), live=output == "text" and not fix)
+    if stop.is_set():
+        raise click.ClickException("interrupted: not all was checked, so this is no verdict")
     if fix:
         for line in remedies.script(findings):
             click.echo(line)

@@ -9,7 +9,7 @@ import re
 import secrets
 import shlex
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from executor.cache import registry
 from executor.cluster.place import Place
 from executor.cluster.stream import STDERR, STDOUT
 from executor.errors import ClusterUnreachable, DriverError
-from executor.operate.checkup.findings import good, problem, warning
+from executor.operate.checkup.findings import good, problem, skipped, warning
 from executor.pod import names
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from executor.settings.model import Tenant
 
 _ANSWER_SECONDS = 15
+_LOOK_SECONDS = 0.2
+"""From one look to the next at whether somebody wants this to end."""
 _LONGEST_ANSWER = 65_536
 _BUSYBOX = f"{names.TOOLS_FOLDER}/busybox"
 _METADATA = "http://169.254.169.254/"
@@ -69,9 +71,17 @@ def seen_inside(tenant: Tenant, connection: Connection, pod: str, plan: Plan) ->
         lambda: _kept_out(helper, "metadata-closed", _METADATA, "the cloud's metadata"),
         *((lambda: _layer_cache(helper, tenant),) if tenant.cache.mode != "off" else ()),
     ]
-    with ThreadPoolExecutor(max_workers=len(tries)) as pool:
+    pool = ThreadPoolExecutor(max_workers=len(tries))
+    try:
         for future in [pool.submit(_tried, one) for one in tries]:
+            while not wait([future], timeout=_LOOK_SECONDS).done:
+                if plan.stop.is_set():
+                    yield skipped("trial-pod", "interrupted")
+                    return
             yield future.result()
+    finally:
+        # Not waited for: what is still being tried ends with the pod, which whoever made it deletes now.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _tried(one: Any) -> Finding:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from executor.operate.checkup.inside import judged, judged_closed, judged_kaniko, judged_story
+from executor.job import Connection
+from executor.operate.checkup import inside
+from executor.operate.checkup.inside import Plan, judged, judged_closed, judged_kaniko, judged_story, seen_inside
+from tests.support.tenants import tenant
 
 ADDRESS = "https://gitlab.example.com:8443/x"
 ACCESS = f"fatal: unable to access '{ADDRESS}': "
@@ -101,3 +106,15 @@ def test_an_image_without_the_executor_is_told_with_its_own_words() -> None:
     found = judged_kaniko("sh: /kaniko/executor: not found\ncode=127", copy_layers=False)
     assert found.verdict == "problem"
     assert "/kaniko/executor: not found" in found.what
+
+
+def test_who_ends_it_is_not_kept_waiting_by_what_is_being_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    never, stop = threading.Event(), threading.Event()
+    monkeypatch.setattr(inside, "_tried", lambda _: never.wait())
+    stop.set()
+
+    connection = Connection(server="https://127.0.0.1:1", namespace="tenant-a")
+    found = list(seen_inside(tenant(), connection, "pod", Plan(reach=(), silence=8, wait=120, stop=stop)))
+
+    never.set()
+    assert [(one.check, one.verdict, one.what) for one in found] == [("trial-pod", "skipped", "interrupted")]
