@@ -41,7 +41,6 @@ _CONFIG_REASONS = frozenset(
 )
 _SERVICE = "svc-"
 """How the names of containers begin that a job asked for by `services:`; as in pod/names.py."""
-_RESTARTS_OF_A_SERVICE = 2
 _CORRECT_SERVICE = (
     "Correct its image, command or variables under `services:` in .gitlab-ci.yml. One that has done its work must go "
     "on running, too: let its command end with `sleep infinity`."
@@ -220,7 +219,7 @@ def _of_container(status: dict[str, Any]) -> Diagnosis | None:
 
 def _of_service(status: dict[str, Any]) -> Diagnosis | None:
     """Explain why a service of the job does not stay up; one start may fail, such as a database's first."""
-    if int(status.get("restartCount") or 0) < _RESTARTS_OF_A_SERVICE:
+    if not status.get("restartCount") or "running" in (status.get("state") or {}):
         return None
     return Diagnosis(
         category=Category.SERVICE_FAILED,

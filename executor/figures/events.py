@@ -216,6 +216,14 @@ EVENTS = (
         fields=("instead_of", "container", "reason"),
     ),
     Event(
+        name="service left out",
+        level="warning",
+        stages=("prepare",),
+        what="A service of the job ended again and again right after its start and kept the pod from starting; that "
+        "pod was deleted, and another one has the other services. From here on the attempt's lines carry its name.",
+        fields=("instead_of", "container", "reason"),
+    ),
+    Event(
         name="the events of the pod cannot be read",
         level="warning",
         stages=("prepare",),

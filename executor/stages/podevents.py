@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from executor.errors import DriverError
-from executor.stages.repull import PullFailed
+from executor.stages.anew import BeginAnew
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def told(api: Api, job: Job, journal: Journal, log: JobLog) -> Iterator[None]:
     """List the events once the block has ended, well or not; a cancelled job has no use for them."""
     try:
         yield
-    except (DriverError, PullFailed):
+    except (DriverError, BeginAnew):
         _tell(api, job, journal, log)
         raise
     _tell(api, job, journal, log)

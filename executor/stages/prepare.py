@@ -17,8 +17,8 @@ from executor.pod import names
 from executor.pod.readiness import takes_scripts
 from executor.runner import sections
 from executor.stages import cancel
+from executor.stages.anew import BeginAnew, another
 from executor.stages.beside import ticking
-from executor.stages.repull import PullFailed, with_next_policy
 from executor.stages.room import Room
 from executor.stages.waiting import Waiting, not_started
 from executor.values import dataclass
@@ -130,8 +130,8 @@ def _started(  # noqa: PLR0913 - the stage's own surroundings
     while True:
         try:
             return job, _tried(api, job, journal, log, runner, files=files)
-        except PullFailed as failed:
-            job = with_next_policy(job, failed, journal, log)
+        except BeginAnew as failed:
+            job = another(job, failed, journal, log)
             rewrite(job)
 
 
@@ -245,7 +245,7 @@ def _deleted_on_failure(job: Job, journal: Journal) -> Iterator[None]:
         if getattr(failure, "category", "") == Category.NODE_LOST:
             # No kubelet would say that the containers have ended.
             grace = 0
-        elif isinstance(failure, PullFailed):
+        elif isinstance(failure, BeginAnew):
             # The next pod may need its place in the quota.
             grace = 1
         patience = _BRIEF_PATIENCE if isinstance(failure, ClusterUnreachable) else _DELETE_PATIENCE

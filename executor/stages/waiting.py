@@ -12,7 +12,7 @@ from executor.categories import Category
 from executor.diagnosis import cause
 from executor.errors import DriverError, OwnContainerFailed, PodNotStarted
 from executor.pod import names
-from executor.stages.repull import PullFailed
+from executor.stages.anew import BeginAnew, can_do_without
 from executor.values import replace
 
 TYPE_CHECKING = False
@@ -114,7 +114,7 @@ class Waiting:
 
         Raises:
             PodNotStarted: it will never start.
-            PullFailed: it would not, but there is another pull policy.
+            BeginAnew: it would not, but another pod may.
         """
         if not pod["spec"].get("nodeName"):
             self._enter(_SCHEDULE)
@@ -133,7 +133,7 @@ class Waiting:
                 self._last = None
             return
         found = self._with_its_cause(found)
-        self._leave_to_another_policy(found)
+        self._leave_to_another_pod(found)
         if found.final and not self._may_get_a_new_node(found):
             raise not_started(found, waited=self._waited_for_a_node(found), authors=self._authors(found))
         if self._image_failed_for_good(found):
@@ -183,19 +183,21 @@ class Waiting:
             return found
         return replace(told, backing_off=True)
 
-    def _leave_to_another_policy(self, found: cause.Diagnosis) -> None:
-        """Give up at the first pull that fails where the job names another policy for this image.
+    def _leave_to_another_pod(self, found: cause.Diagnosis) -> None:
+        """Give up at the first pull that fails where the job names another policy for this image, and a service.
 
         Raises:
-            PullFailed: so it is.
+            BeginAnew: so it is.
         """
+        if found.category == Category.SERVICE_FAILED and can_do_without(self._job, found.container):
+            raise BeginAnew(found)
         if found.container not in self._job.pull_policies:
             return
         # Imported here: few jobs have a list of policies.
         from executor.diagnosis import image
 
         if found.category in image.ALL:
-            raise PullFailed(found)
+            raise BeginAnew(found)
 
     def _image_failed_for_good(self, found: cause.Diagnosis) -> bool:
         """Tell whether to give up: after a registry's second answer, or when waiting for any answer has lasted.

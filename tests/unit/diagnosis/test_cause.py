@@ -283,13 +283,17 @@ class TestServices:
         found["spec"]["initContainers"] = [{"name": "svc-0", "image": "registry.example.com/db:1"}]
         return found
 
-    @pytest.mark.parametrize("restarts", [0, 1])
-    def test_one_start_may_fail(self, restarts: int) -> None:
-        assert cause.of_waiting_pod(self.with_service(restarts, terminated(3))) is None
+    @pytest.mark.parametrize(("restarts", "state"), [(0, terminated(3)), (1, RUNNING)])
+    def test_one_start_may_fail(self, restarts: int, state: dict[str, Any]) -> None:
+        assert cause.of_waiting_pod(self.with_service(restarts, state)) is None
 
-    def test_one_that_ends_again_and_again_is_told_with_its_last_words(self) -> None:
+    @pytest.mark.parametrize(
+        "state",
+        [terminated(3, message="no password given\n"), waiting("CrashLoopBackOff"), waiting("RunContainerError")],
+    )
+    def test_one_that_ends_again_and_again_is_told_with_its_last_words(self, state: dict[str, Any]) -> None:
         ended = terminated(3, message="no password given\n")
-        found = cause.of_waiting_pod(self.with_service(2, waiting("CrashLoopBackOff"), lastState=ended))
+        found = cause.of_waiting_pod(self.with_service(1, state, lastState=ended))
         assert found is not None
         assert (found.category, found.final, found.container) == ("service_failed", True, "svc-0")
         assert "db:1 ended again and again" in found.what

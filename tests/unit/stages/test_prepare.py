@@ -576,14 +576,40 @@ class TestServices:
         assert prepare.run(manifest=WITH_SERVICE, health_ports={"5432": "postgres:16"}) == 0
         assert "does not listen on port 5432" in prepare.said
 
-    def test_one_that_lets_no_pod_start_is_the_authors_to_mend(self, cluster: Cluster, prepare: Stage) -> None:
-        cluster.states = [
-            pod_state({}, **service_state(CRASHED)),
-            pod_state({}, **service_state(BACK_OFF, restarts=1, last=CRASHED)),
-            pod_state({}, **service_state(BACK_OFF, restarts=2, last=CRASHED)),
-        ]
+    ENDS_AT_ONCE = (
+        pod_state({}, **service_state(CRASHED)),
+        pod_state({}, **service_state(BACK_OFF, restarts=1, last=CRASHED)),
+    )
+
+    def test_the_job_goes_on_in_another_pod_without_one_that_lets_none_start(
+        self, cluster: Cluster, prepare: Stage
+    ) -> None:
+        made: list[dict[str, Any]] = []
+
+        def create(exchange: Exchange) -> None:
+            made.append(exchange.body)
+            cluster.states = [pod_state(READY)] if len(made) > 1 else list(self.ENDS_AT_ONCE)
+            cluster.created, cluster.deleted, cluster.seen = True, False, pod_state({})
+            exchange.json(201, cluster.seen)
+
+        cluster.on_create = create
+        services = [SERVICE, {"name": "svc-1", "image": "redis:7"}]
+        manifest = {"metadata": {"name": POD}, "spec": {"containers": [], "initContainers": services}}
+        assert prepare.run(manifest=manifest, pull_policies={"svc-0": ["Never"]}, service_logs={"svc-0": "a"}) == 0
+        assert [one["name"] for one in made[1]["spec"]["initContainers"]] == ["svc-1"]
+        assert [one.path for one in cluster.server.exchanges if one.method == "DELETE"] == [f"{PODS}/{POD}"]
+        (job,) = prepare.rewritten
+        assert job.pod == made[1]["metadata"]["name"] != POD
+        assert (job.pull_policies, job.service_logs) == ({}, {})
+        assert "warning: The service postgres:16 ended again and again right after its start." in prepare.said
+        assert "no password given" in prepare.said
+        assert "service left out" in prepare.events
+
+    def test_one_whose_port_the_job_waits_for_is_the_authors_to_mend(self, cluster: Cluster, prepare: Stage) -> None:
+        cluster.states = list(self.ENDS_AT_ONCE)
+        manifest = {"metadata": {"name": POD}, "spec": {"containers": [], "initContainers": [SERVICE]}}
         with pytest.raises(OwnContainerFailed) as failed:
-            prepare.run(manifest=WITH_SERVICE)
+            prepare.run(manifest=manifest, health_ports={"5432": "postgres:16"})
         assert "postgres:16 ended again and again" in failed.value.what
         assert "no password given" in failed.value.why
         assert cluster.deleted
