@@ -100,6 +100,8 @@ class TestRun:
             ("no-such-command\n", 127),
             ("kill -9 $$\n", 137),
             ("kill $$\n", 143),
+            ("kill -9 0\n", 137),
+            ("trap 'trap - TERM; kill 0' EXIT TERM; sleep 600 & exit 0\n", 143),
             ("if\n", 2),
             ("", 0),
             ("true", 0),
