@@ -112,6 +112,8 @@ class Job:
     """Container of a service whose log is shown in the job's -> its name there; empty unless the job asks for it."""
     print_events: bool = False
     """The job asks for the cluster's events of its pod."""
+    usual_umask: bool = False
+    """The job wants what git and the caches bring without a right to write for everybody."""
     warm: str = ""
     """Fingerprint of the warm pods that could serve this job; empty where none could."""
     cold_because: str = ""

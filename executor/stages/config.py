@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _DELETE_SLACK = 600
 _SHOW_SERVICES, _PRINT_EVENTS = "CI_DEBUG_SERVICES", "FF_PRINT_POD_EVENTS"
+_USUAL_UMASK = "FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR"
 _LONGEST_NAME = 255
 """Of a job, in characters: GitLab's own limit."""
 _TRACEPARENT = r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
@@ -72,7 +73,7 @@ def config(folder: str, tenant: str | None, journal: Journal, log: JobLog) -> in
     # The runner's temporary folder of this attempt: private to its user, removed by the runner.
     private = os.path.dirname(os.path.abspath(os.environ["JOB_RESPONSE_FILE"]))
     wishes: dict[str, str] = {}
-    for prefix in (overrides.PREFIX, _SHOW_SERVICES, _PRINT_EVENTS):
+    for prefix in (overrides.PREFIX, _SHOW_SERVICES, _PRINT_EVENTS, _USUAL_UMASK):
         wishes |= job_variables(os.environ, prefix)
     job = resolve(settings, response, wishes, private=private, now=time.time())
     path = os.path.join(private, "kaniko-driver.json")
@@ -171,6 +172,7 @@ def resolve(settings: Settings, response: JobResponse, wishes: Mapping[str, str]
         health_ports=services.health_ports,
         services_wait=tenant.services.wait.seconds,
         print_events=is_asked_for(wishes, _PRINT_EVENTS),
+        usual_umask=is_asked_for(wishes, _USUAL_UMASK),
         service_logs=services.log_names if is_asked_for(wishes, _SHOW_SERVICES) else {},
         warm=warm,
         cold_because=cold_because,

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from executor.runner.contract import Contract
     from executor.stages.joblog import JobLog
 
-# As the built-in executor: its helper sets 0000, the build keeps what it has. Modes are part of Kaniko's cache keys.
-_HELPER_UMASK, _BUILD_UMASK = "0000", "0022"
+# As the built-in executor: its helper sets 0000 unless a job says otherwise, the build keeps what it has. Modes are
+# part of Kaniko's cache keys.
+_HELPER_UMASK, _USUAL_UMASK = "0000", "0022"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def run(job: Job, contract: Contract, journal: Journal, log: JobLog, call: Call)
             logins=b"" if helper else job.logins.encode(),
             shell="bash" if helper else job.build_shell,
             output_limit=job.output_limit,
-            umask=_HELPER_UMASK if helper else _BUILD_UMASK,
+            umask=_HELPER_UMASK if helper and not job.usual_umask else _USUAL_UMASK,
             measured=not helper and sub_stage != "after_script",
         )
     if os.path.exists(call.lost_mark):

@@ -117,6 +117,12 @@ def test_sub_stages_run_where_they_belong(job: Job) -> None:
         assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER $(umask)"\n', sub_stage).out == "build 0022\n"
 
 
+def test_a_clone_is_for_its_owner_to_write_where_the_job_says_so(job: Job) -> None:
+    assert job.attempt.config(CUSTOM_ENV_FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR="true").code == 0
+    for sub_stage in ("get_sources", "build_script"):
+        assert job.attempt.run("umask\n", sub_stage).out == "0022\n"
+
+
 def test_an_unknown_sub_stage_prepares_until_the_authors_scripts_begin(job: Job) -> None:
     script = 'echo "$KANIKO_DRIVER_CONTAINER"\n'
     early = job.attempt.run(script, "brand_new").out

@@ -306,6 +306,14 @@ def test_events_are_told_where_the_job_asks_for_them(resolver: Resolver, value: 
     assert resolver.resolve().print_events is told
 
 
+@pytest.mark.parametrize(("value", "usual"), [("true", True), ("false", False)])
+def test_a_clone_is_not_for_everybody_to_write_where_the_job_says_so(
+    resolver: Resolver, value: str, *, usual: bool
+) -> None:
+    resolver.wishes = {"FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR": value}
+    assert resolver.resolve().usual_umask is usual
+
+
 @pytest.mark.parametrize("content", [None, b"{", b"\xff s3cret"])
 def test_logins_that_cannot_be_used_are_told_without_their_content(resolver: Resolver, content: bytes | None) -> None:
     if content is None:
