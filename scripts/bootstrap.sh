@@ -1,4 +1,4 @@
-# Sourced by scripts/demo, scripts/test, scripts/bed and scripts/runner-image; never run by itself.
+# Sourced by all of scripts/; never run by itself.
 # Makes .venv exactly as uv.lock says, and is silent and instant when it already is. WITHOUT_VENV=1: only finds uv.
 
 say() { printf '%s\n' "$*" >&2; }
@@ -51,6 +51,8 @@ make_venv() {
     printf '%s' "$stamp" > .venv/.made-from
 }
 
+# Files on a command line are those of whoever calls, and not of the project's folder.
+export CALLED_FROM="$PWD"
 cd "$(dirname "$0")/.." || exit 1
 [ -n "${WITHOUT_VENV:-}" ] || make_venv
 export PYTHONPATH="$PWD/scripts"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from testbed import bed, cluster, layout, nodes, programs, status
 from testbed.errors import BedError
+from testbed.paths import FilePath, callers_folder
 from testbed.progress import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELP = f"""
 A real two-node Kubernetes cluster on this machine, with a registry and an S3 server, for tests, the demo and trying
@@ -97,7 +100,7 @@ def show_status() -> None:
 @main.command(cls=PassOn)
 def kubectl(words: tuple[str, ...]) -> None:
     """Run kubectl as the cluster's administrator: `kubectl get pods -A`."""
-    _become(cluster.kubectl_command(*words))
+    _become_inside(cluster.kubectl_command(*words))
 
 
 @main.command(cls=PassOn)
@@ -111,13 +114,11 @@ def node(words: tuple[str, ...]) -> None:
 @main.command(cls=PassOn)
 def enter(words: tuple[str, ...]) -> None:
     """Run a command of this machine inside the bed's network namespace; a shell when none is given."""
-    if not layout.NAMESPACE_PATH.exists():
-        raise BedError("the bed is down: `scripts/bed up` starts it")
-    _become((*layout.ENTER, *(words or (os.environ.get("SHELL", "sh"),))))
+    _become_inside((*layout.ENTER, *(words or (os.environ.get("SHELL", "sh"),))))
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=FilePath(exists=True, dir_okay=False))
 def load(files: tuple[Path, ...]) -> None:
     """Load image archives (as `docker save` or `skopeo copy` write them) into both nodes.
 
@@ -127,7 +128,7 @@ def load(files: tuple[Path, ...]) -> None:
     for file in files:
         for each in layout.NODES:
             with progress.step(f"loading {file} into {each.name}"):
-                nodes.load_file(each, file.absolute())
+                nodes.load_file(each, file)
 
 
 @main.command()
@@ -142,6 +143,14 @@ def env() -> None:
     print(f"export BED_ENTER='{' '.join(layout.ENTER)}'")
     print(f"export BED_REGISTRY='{layout.REGISTRY}' BED_S3='{layout.S3_URL}'")
     print(f"export PATH='{folders}':\"$PATH\"")
+
+
+def _become_inside(command: tuple[str, ...]) -> NoReturn:
+    if not layout.NAMESPACE_PATH.exists():
+        raise BedError("the bed is down: `scripts/bed up` starts it")
+    # Files that the command names are the person's.
+    os.chdir(callers_folder())
+    _become(command)
 
 
 def _become(command: tuple[str, ...]) -> NoReturn:

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config/prometheus"
 DRIVER = Path(sys.executable).parent / "kaniko-driver"
+_USAGE = "Usage: scripts/alerts    (no options: tries config/prometheus and the metrics with a Prometheus)"
 _VARIABLE = re.compile(r"\$__\w+")
 
 
 def main() -> None:
     """Build both where they are not there, and let them look."""
     if sys.argv[1:]:
-        sys.exit("Usage: scripts/alerts    (no options: tries config/prometheus and the metrics with a Prometheus)")
+        wanted = sys.argv[1:] in (["-h"], ["--help"])
+        print(_USAGE, file=sys.stdout if wanted else sys.stderr)
+        sys.exit(0 if wanted else 2)
     progress = Progress()
     promtool, prometheus = (_built(one, progress) for one in (programs.PROMTOOL, programs.PROMETHEUS))
     with progress.step("promtool check rules"):

@@ -92,7 +92,7 @@ STORIES = (
 )
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--keep", is_flag=True, help="Leave the bed up afterwards, for playing with it.")
 @click.option("--down", is_flag=True, help="Remove the bed and its data, and do nothing else.")
 @click.option(
@@ -276,7 +276,7 @@ def take_down(progress: Progress) -> None:
 
 if __name__ == "__main__":
     try:
-        main(prog_name="demo")
+        main(prog_name="scripts/demo")
     except BedError as error:
         print(f"demo: {error}", file=sys.stderr)
         sys.exit(1)

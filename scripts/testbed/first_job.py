@@ -15,6 +15,7 @@ from testbed.demo import print_log
 from testbed.errors import BedError
 from testbed.gitserver import commit
 from testbed.jobs import Image, JobSpec
+from testbed.paths import FilePath
 from testbed.runner import Runner, custom
 
 _SECONDS = 300.0
@@ -22,10 +23,10 @@ _IMAGE = Image("gcr.io/kaniko-project/executor:v1.24.0-debug", entrypoint=("",))
 _DOCKERFILE = "FROM scratch\nCOPY README /README\n"
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("tenant")
-@click.option("--settings", type=click.Path(exists=True, file_okay=False), required=True, help="Its settings folder.")
-def main(tenant: str, settings: str) -> None:
+@click.option("--settings", type=FilePath(exists=True, file_okay=False), required=True, help="Its settings folder.")
+def main(tenant: str, settings: Path) -> None:
     """Let TENANT build its first image on the running bed, and show the job's log.
 
     The bed's stand-in for GitLab hands the job to a real gitlab-runner, which calls the driver with these settings.
@@ -43,7 +44,7 @@ def main(tenant: str, settings: str) -> None:
             (files / "Dockerfile").write_text(_DOCKERFILE)
             commit(coordinator.repository(spec.project.path), files)
             token = coordinator.runner_token(tenant)
-            section = custom(tenant, token, driver=ci.DRIVER_COMMAND, settings=Path(settings).absolute())
+            section = custom(tenant, token, driver=ci.DRIVER_COMMAND, settings=settings)
             with Runner(programs.RUNNER.path, folder / "runner", url=coordinator.url, sections=[section]):
                 job = coordinator.submit(spec)
                 print_log(job, Console(highlight=False))

@@ -25,10 +25,11 @@ from testbed.bench.samples import Samples, merge
 from testbed.bench.table import table
 from testbed.cache import remove
 from testbed.errors import BedError
+from testbed.paths import FilePath
 from testbed.progress import Progress
 
 FOLDER = layout.STATE / "bench"
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE, WRITTEN = FilePath(dir_okay=False), FilePath(dir_okay=False, exists=True)
 HELP = """
 Measure the driver on the test bed, beside the built-in Kubernetes executor of the same gitlab-runner.
 
@@ -70,7 +71,11 @@ it was found, up or down, but for the first tenant's layer cache, which `build` 
     multiple=True,
     help="Measure this alone; may be given several times.",
 )
-@click.option("--show", type=FILE, help="Measure nothing: show what an earlier run wrote with --json.")
+@click.option(
+    "--show",
+    type=WRITTEN,
+    help="Measure nothing: show what an earlier run wrote with --json.",
+)
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def main(
     *,

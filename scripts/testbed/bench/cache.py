@@ -20,6 +20,7 @@ from testbed.bench.ground import write_settings
 from testbed.cache import remove
 from testbed.errors import BedError
 from testbed.joblog import plain
+from testbed.paths import callers_folder
 from testbed.progress import Progress
 from testbed.wait import wait_for
 
@@ -187,7 +188,7 @@ def cache(*, rounds: int, target: str, limit: int, of_flags: bool) -> None:
         click.echo(json.dumps(found))
         return
     if target:
-        Path(target).write_text(json.dumps(found) + "\n")
+        (callers_folder() / target).write_text(json.dumps(found) + "\n")
     click.echo(in_words(found))
 
 

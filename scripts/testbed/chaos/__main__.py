@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,15 +18,17 @@ from testbed.chaos.ground import prepared, release
 from testbed.chaos.judge import Row
 from testbed.chaos.play import order, play
 from testbed.errors import BedError
+from testbed.paths import FilePath
 from testbed.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from testbed.chaos.story import Story
 
 FOLDER = layout.STATE / "chaos"
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE, WRITTEN = FilePath(dir_okay=False), FilePath(dir_okay=False, exists=True)
 HELP = """
 Let faults meet real jobs on the test bed, one after the other, and count what became of them.
 
@@ -60,7 +61,11 @@ It ends with exit code 1 when one row is not as it has to be. The bed is left as
 @click.option("--only", default="", help="Only faults whose name has this in it.")
 @click.option("--json", "json_file", type=FILE, help="Write all rows to this file, as they come.")
 @click.option("--resume", is_flag=True, help="Go on where the run that wrote the --json file was interrupted.")
-@click.option("--show", type=FILE, help="Break nothing: show what an earlier run wrote with --json.")
+@click.option(
+    "--show",
+    type=WRITTEN,
+    help="Break nothing: show what an earlier run wrote with --json.",
+)
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def main(  # noqa: PLR0913 - each option is an argument
     *,

@@ -37,6 +37,10 @@ def test_entering_a_bed_that_is_down_says_how_to_start_it() -> None:
     assert done.stderr == "bed: the bed is down: `scripts/bed up` starts it\n"
 
 
+def test_kubectl_of_a_bed_that_is_down_says_how_to_start_it() -> None:
+    assert bed("kubectl", "get", "pods").stderr == "bed: the bed is down: `scripts/bed up` starts it\n"
+
+
 def test_an_unknown_node_is_answered_with_the_known_ones() -> None:
     assert "there is no node node3; there are node1, node2" in bed("node", "node3", "true").stderr
 
