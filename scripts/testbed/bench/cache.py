@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,8 @@ from testbed.progress import Progress
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from testbed.coordinator_job import JobResult
 
 FOLDER = layout.STATE / "bench-cache"
