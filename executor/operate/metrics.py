@@ -14,6 +14,7 @@ import click
 from executor import __version__
 from executor.errors import SettingsInvalid
 from executor.operate.shown import failures_in_words, log_or_state, settings_option
+from executor.operate.since import one_log_option, the_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,9 +30,6 @@ _state_option = click.option(
     default="/var/lib/kaniko-driver/metrics.json",
     show_default=True,
     help="Remembers how far the log was read and what was counted.",
-)
-_log_option = click.option(
-    "--log", type=click.Path(dir_okay=False), default="", help="The log. Without it: [log] file of the settings."
 )
 
 
@@ -53,7 +51,7 @@ def metrics() -> None:
 @metrics.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @settings_option
-@_log_option
+@one_log_option
 @_state_option
 def write(*, file: str, settings: str, log: str, state: str) -> None:
     """Bring FILE up to date, for node_exporter's textfile collector; `-` is stdout.
@@ -68,7 +66,7 @@ def write(*, file: str, settings: str, log: str, state: str) -> None:
     from prometheus_client import generate_latest
 
     with failures_in_words():
-        text = generate_latest(_registry(_log(settings, log), state, settings)).decode()
+        text = generate_latest(_registry(the_log(settings, log, to="count"), state, settings)).decode()
     if file == "-":
         click.echo(text, nl=False)
         return
@@ -85,7 +83,7 @@ def write(*, file: str, settings: str, log: str, state: str) -> None:
 
 @metrics.command()
 @settings_option
-@_log_option
+@one_log_option
 @_state_option
 @click.option("--address", default="127.0.0.1", show_default=True, help="To listen on; tenants must not reach it.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9716, show_default=True, help="0: any free one.")
@@ -102,7 +100,7 @@ def serve(*, settings: str, log: str, state: str, address: str, port: int) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with failures_in_words():
-        registry = _registry(_log(settings, log), state, settings)
+        registry = _registry(the_log(settings, log, to="count"), state, settings)
     try:
         server, thread = start_http_server(port, address, registry)
     except OSError as error:
@@ -111,15 +109,6 @@ def serve(*, settings: str, log: str, state: str, address: str, port: int) -> No
     stop.wait()
     server.shutdown()
     thread.join()
-
-
-def _log(settings: str, log: str) -> str:
-    from executor.settings.load import log_file
-
-    found = log or log_file(settings)
-    if not found:
-        raise SettingsInvalid("The settings turn the operator log off, so there is nothing to count: [log] file.")
-    return found
 
 
 def _registry(log: str, state: str, settings: str) -> CollectorRegistry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from executor.errors import SettingsInvalid
 from executor.figures import attempts, reading
 from executor.settings.load import log_file
 from executor.settings.units import Duration
@@ -28,6 +30,10 @@ log_option = click.option(
     multiple=True,
     help="A log to read, packed by gzip or not; repeat it for several hosts. Without it: [log] file of the settings "
     "and what logrotate made of it before.",
+)
+
+one_log_option = click.option(
+    "--log", type=click.Path(dir_okay=False), default="", help="The log. Without it: [log] file of the settings."
 )
 
 
@@ -55,6 +61,25 @@ class Since(click.ParamType["float"]):
 since_option = click.option(
     "--since", type=Since(), default=0.0, help="Only lines from then on: 7d, 12h, or a day such as 2026-11-01 (UTC)."
 )
+
+
+def the_log(settings: str, given: str, *, to: str) -> str:
+    """Return the log that is followed; one that is not there may come with the first job, and is told.
+
+    Args:
+        settings: their folder.
+        given: what --log says; empty where it was not given.
+        to: what is done with it, as a verb.
+
+    Raises:
+        SettingsInvalid: the settings turn it off.
+    """
+    found = given or log_file(settings)
+    if not found:
+        raise SettingsInvalid(f"The settings turn the operator log off, so there is nothing to {to}: [log] file.")
+    if not os.path.exists(found):
+        click.echo(f"{found} is not there: no job has written to it yet, or it is another file", err=True)
+    return found
 
 
 def read(settings: str, logs: tuple[str, ...], since: float) -> tuple[list[attempts.Attempt], reading.Reading]:

@@ -11,7 +11,7 @@ import click
 
 from executor.errors import SettingsInvalid
 from executor.operate.shown import failures_in_words, log_or_state, settings_option
-from executor.operate.since import Since
+from executor.operate.since import Since, one_log_option, the_log
 
 if TYPE_CHECKING:
     from executor.operate.otlp import Sender
@@ -25,9 +25,6 @@ _state_option = click.option(
     default="/var/lib/kaniko-driver/traces.json",
     show_default=True,
     help="Remembers how far the log was sent.",
-)
-_log_option = click.option(
-    "--log", type=click.Path(dir_okay=False), default="", help="The log. Without it: [log] file of the settings."
 )
 _since_option = click.option(
     "--since",
@@ -56,7 +53,7 @@ def traces() -> None:
 
 @traces.command()
 @settings_option
-@_log_option
+@one_log_option
 @_state_option
 @_since_option
 def send(*, settings: str, log: str, state: str, since: float) -> None:
@@ -68,13 +65,13 @@ def send(*, settings: str, log: str, state: str, since: float) -> None:
         sender = _sender()
         if sender is None:
             return
-        jobs, count = _send_all(sender, _log(settings, log), state, since)
+        jobs, count = _send_all(sender, the_log(settings, log, to="send"), state, since)
     click.echo(f"sent: {jobs} job{'s' * (jobs != 1)} in {count} spans", err=True)
 
 
 @traces.command()
 @settings_option
-@_log_option
+@one_log_option
 @_state_option
 @_since_option
 @click.option(
@@ -92,7 +89,7 @@ def follow(*, settings: str, log: str, state: str, since: float, interval: int) 
         signal.signal(number, lambda *_: stop.set())
     with failures_in_words():
         sender = _sender()
-        path = _log(settings, log)
+        path = the_log(settings, log, to="send")
         trouble = ""
         while sender is not None:
             try:
@@ -166,12 +163,3 @@ def _send_all(sender: Sender, log: str, state: str, since: float) -> tuple[int, 
         ) from error
     except OSError as error:
         raise log_or_state(error) from error
-
-
-def _log(settings: str, log: str) -> str:
-    from executor.settings.load import log_file
-
-    found = log or log_file(settings)
-    if not found:
-        raise SettingsInvalid("The settings turn the operator log off, so there is nothing to send: [log] file.")
-    return found

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from executor.cache import use
 from executor.cluster import kubeconfig
 from executor.errors import DriverError, SettingsInvalid
 from executor.operate import apart
 from executor.operate.shown import for_operator, output_option, settings_option, tenants_of
-from executor.pod.manifest import PodRequest, render
 from executor.settings.survey import Survey, survey
+from executor.tenancy import sample
 
 if TYPE_CHECKING:
     from executor.settings.model import Tenant
@@ -69,19 +68,8 @@ def _servers(found: Survey) -> dict[str, str]:
 
 def _try_pod(found: Survey, name: str, tenant: Tenant) -> None:
     """Make a pod as a job would get it: a patch shows only there whether it may be laid over it."""
-    request = PodRequest(
-        name="kaniko-job-0",
-        attempt="0",
-        job_id=0,
-        project_id=0,
-        annotations={},
-        build_image=tenant.images.kaniko,
-        cache=use.of_tenant(tenant.cache, tenant.name),
-        deadline=1,
-        delete_after=0,
-    )
     try:
-        render(tenant, request)
+        sample.usual(tenant)
     except SettingsInvalid as error:
         for line in error.why.splitlines():
             found.complain(name, ("pod", "patch"), line)

@@ -254,3 +254,10 @@ def test_following_sends_as_jobs_end_outlasts_a_collector_that_is_away_and_ends_
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_log_that_is_not_there_is_told_and_waited_for(host: Host) -> None:
+    host.log.unlink()
+    done = host.send()
+    assert done.exit_code == 0
+    assert f"{host.log} is not there" in done.stderr
