@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
 STAGES = ("config", "prepare", "run", "cleanup")
 
 
@@ -26,7 +30,12 @@ def _operate() -> None:
     """Carry out an operator's command; what is no defect, and click leaves a traceback, ends in words."""
     # Imported here: see above.
     import errno
+    import signal
 
+    # By an exception, so that what was made on the way is taken away: credentials in temporary files above all.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
         from executor.operate.commands import cli
 
@@ -38,3 +47,8 @@ def _operate() -> None:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
             raise
         sys.exit(f"Error: {error.filename or 'the output'} cannot be written: {error.strerror}")
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    # As a shell tells of a program that a signal ended.
+    sys.exit(128 + number)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from executor.settings.model import Tenant
 
-    Objects = list[dict[str, Any]]
-
 _FREE = frozenset(
     {
         "dnsConfig",

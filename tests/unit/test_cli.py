@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.tenants import MINIMAL, write_settings
 
 START = "from executor.cli import main; main()"
 
@@ -54,3 +59,31 @@ def test_ctrl_c_before_the_command_is_even_imported_ends_in_words() -> None:
 
     assert done.returncode == 1
     assert done.stderr.strip() == "Aborted!"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_ended_by_a_signal_leaves_no_credentials(tmp_path: Path, number: signal.Signals) -> None:
+    settings = write_settings(
+        tmp_path / "settings", tenant=MINIMAL.replace("[cluster]", f"[cluster]\nkubeconfig = '{tmp_path}/kubeconfig'")
+    )
+    # Port 1 of loopback: nobody listens there.
+    user, cluster = {"token": "s3cret"}, {"server": "https://127.0.0.1:1"}
+    document = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(document))
+    (tmp_path / "temporary").mkdir()
+    command = [sys.executable, "-c", START, "jobs", "--watch", "--output", "json", "--settings", settings]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline(), "the first look"
+        assert list(tmp_path.glob("temporary/*/*/token"))
+
+        process.send_signal(number)
+
+        assert process.wait(60) == 128 + number
+    assert not list(tmp_path.glob("temporary/*"))
