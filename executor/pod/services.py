@@ -29,8 +29,10 @@ _DOCKER_IN_DOCKER = re.compile(r"(?:.*/)?docker:[^/@]*dind[^/@]*(?:@.*)?")
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LONGEST_HOST = 253
+_HOST_OF_URL = re.compile(r"https?://(?:[^/@]*@)?([^/:?#]+)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,252}")
-_REFERENCE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*|[*#$@!?0-9-]))")
+# Bounded, as GitLab's own names are: without an end, each of many open braces would be looked behind to the text's end.
+_REFERENCE = re.compile(r"\$(?:\{([^}]{0,255})\}|([A-Za-z_][A-Za-z0-9_]*|[*#$@!?0-9-]))")
 _VERSION = re.compile(r"(?::[^/:@]+)?(?:@.*)?$")
 _PORT = re.compile(r":[0-9]+(?=/|$)")
 _HEALTH_CHECK = "HEALTHCHECK_TCP_PORT"
@@ -38,6 +40,9 @@ _LAST_PORT = 65535
 _LONGEST_QUOTE = 100
 _VARIABLES_AT_MOST = 900_000
 """Bytes; a Secret takes 1 MiB, base64 not counted."""
+_EXPANDED_AT_MOST = 8_000_000
+"""Characters that references may become in all: a short text can name a long one a hundred thousand times, and this
+happens on the runner's host."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +96,11 @@ def choose_services(response: JobResponse, tenant: Tenant) -> Services:
         return Services()
     _require_allowed(response.services, tenant)
     sidecars = tuple(_sidecar(index, response, tenant) for index in range(len(response.services)))
+    taken = _servers_of_the_cache(tenant)
     return Services(
         sidecars=sidecars,
         # Once each, in the order of the author.
-        hosts=tuple(dict.fromkeys(host for service in response.services for host in _hosts(service))),
+        hosts=tuple(dict.fromkeys(host for service in response.services for host in _hosts(service, taken))),
         notes=tuple(note for sidecar in sidecars for note in sidecar.notes),
     )
 
@@ -152,12 +158,24 @@ def _sidecar(index: int, response: JobResponse, tenant: Tenant) -> Sidecar:
     )
 
 
-def _hosts(service: Service) -> Iterable[str]:
+def _servers_of_the_cache(tenant: Tenant) -> frozenset[str]:
+    """Return the hosts that the cache registry speaks to: it would bring its token for STS to a service of this name.
+
+    All containers of a pod share the names of its services, the one that has keys and token as well.
+    """
+    cache = tenant.cache
+    urls = (cache.endpoint, cache.sts_endpoint)
+    hosts = {found[1].lower() for url in urls if (found := _HOST_OF_URL.match(url))}
+    return frozenset(hosts | {f"{cache.bucket}.{host}" for host in hosts})
+
+
+def _hosts(service: Service, taken: frozenset[str]) -> Iterable[str]:
     if service.proxied:
         return
     plain = _PORT.sub("", _VERSION.sub("", service.name), count=1)
     # The first one is made from most names and is no host name then; GitLab drops it as well.
-    yield from (host for host in (plain.replace("/", "__"), plain.replace("/", "-")) if _is_host(host))
+    made = (plain.replace("/", "__"), plain.replace("/", "-"))
+    yield from (host for host in made if _is_host(host) and host not in taken)
     for alias in service.aliases:
         if not _is_host(alias):
             raise JobRefused(
@@ -165,6 +183,12 @@ def _hosts(service: Service) -> Iterable[str]:
                 why="Names of hosts have small letters, digits, dots and hyphens; each part begins and ends with a "
                 "letter or digit and has 63 characters at most.",
                 remedy="Correct `alias:` in .gitlab-ci.yml; several are separated by blanks or commas.",
+            )
+        if alias in taken:
+            raise JobRefused(
+                f"The service {service.name} cannot have the alias {alias!r}.",
+                why="It is the server of the layer cache, which other containers of the pod must find.",
+                remedy="Choose another `alias:` in .gitlab-ci.yml.",
             )
         yield alias
 
@@ -216,15 +240,37 @@ def _written(variables: Iterable[Variable], project: str) -> dict[str, str]:
 
 
 def _values(variables: Iterable[Variable], source: Mapping[str, str]) -> dict[str, str]:
-    return {
-        variable.key: source[variable.key] if variable.raw or variable.file else _expanded(variable.value, source)
-        for variable in variables
-    }
+    values, room = {}, _EXPANDED_AT_MOST
+    for variable in variables:
+        if variable.raw or variable.file:
+            values[variable.key] = source[variable.key]
+        else:
+            values[variable.key] = _expanded(variable.value, source, room)
+            room -= len(values[variable.key])
+    return values
 
 
-def _expanded(text: str, source: Mapping[str, str]) -> str:
-    """Replace `$NAME` and `${NAME}` once, as Go's os.Expand does; `$$` is a dollar sign, the unknown is empty."""
-    return _REFERENCE.sub(lambda found: "$" if found[2] == "$" else source.get(found[1] or found[2] or "", ""), text)
+def _expanded(text: str, source: Mapping[str, str], most: int) -> str:
+    """Replace `$NAME` and `${NAME}` once, as Go's os.Expand does; `$$` is a dollar sign, the unknown is empty.
+
+    Raises:
+        JobRefused: more than `most` characters would come of it.
+    """
+    parts, last, size = [], 0, 0
+    for found in _REFERENCE.finditer(text):
+        value = "$" if found[2] == "$" else source.get(found[1] or found[2] or "", "")
+        parts += [text[last : found.start()], value]
+        last = found.end()
+        size += len(parts[-2]) + len(value)
+        if size > most:
+            break
+    if size + len(text) - last > most:
+        raise JobRefused(
+            "The variables for the services of this job become too large when the references in them are replaced.",
+            why=f"More than {_EXPANDED_AT_MOST} characters would come of them.",
+            remedy="Correct `variables:` in .gitlab-ci.yml: one of them names a large one many times.",
+        )
+    return "".join((*parts, text[last:]))
 
 
 def _health_port(service: Service, variables: Mapping[str, str]) -> int:

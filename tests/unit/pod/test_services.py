@@ -208,6 +208,43 @@ class TestVariables:
         assert "HEALTHCHECK_TCP_PORT" in refused(Service(name="postgres", variables=(own,))).what
 
 
+class TestHostile:
+    """What happens on the runner's host stays small, whatever a service of 300 kB asks for."""
+
+    def test_a_short_text_that_names_a_long_one_many_times_is_refused_before_it_is_made(self) -> None:
+        job = (Variable(key="LONG", value="x" * 100_000), Variable(key="SECRET", value="${LONG}$LONG" * 100))
+        with pytest.raises(JobRefused, match="too large") as error:
+            choose(Service(name="redis"), variables=job)
+        assert "variables:" in error.value.remedy
+        assert "xxx" not in str(error.value)
+
+    def test_many_that_are_each_small_enough_are_refused_together(self) -> None:
+        job = Variable(key="LONG", value="x" * 100_000)
+        own = tuple(Variable(key=f"V{number}", value="$LONG" * 8) for number in range(20))
+        with pytest.raises(JobRefused, match="when the references in them are replaced"):
+            choose(Service(name="redis", variables=own), variables=(job,))
+
+    def test_braces_that_nobody_closes_cost_no_time(self) -> None:
+        # Each looked for its end through all the others: a quarter of a minute on a quiet machine.
+        own = Variable(key="OPEN", value="${" * 30_000)
+        (sidecar,) = choose(Service(name="redis", variables=(own,))).sidecars
+        assert sidecar.variables["OPEN"] == own.value
+
+    @pytest.mark.parametrize("host", ["s3.internal", "layers.s3.internal", "sts.internal"])
+    def test_none_takes_the_name_of_the_layer_caches_servers(self, host: str) -> None:
+        cache = {
+            "mode": "read-write",
+            "bucket": "layers",
+            "endpoint": "http://s3.internal:9000",
+            "sts_endpoint": "http://STS.internal/x",
+        }
+        allowing = tenant(services={"allowed": ["*"]}, cache=cache)
+        with pytest.raises(JobRefused, match=host):
+            choose_services(replace(JOB, services=(Service(name="redis", aliases=("db", host)),)), allowing)
+        # A name that comes of the image's alone is nobody's wish.
+        assert choose_services(replace(JOB, services=(Service(name=f"{host}:1"),)), allowing).hosts == ()
+
+
 class TestManifest:
     SERVICE = Service(
         name="postgres:16",
