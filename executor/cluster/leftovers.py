@@ -26,6 +26,8 @@ thousand pods in the namespace pages of 200 cost the API server more than all el
 _GONE = 410
 _STUCK_SECONDS = 120.0
 """How long after its grace a pod may still be there: longer means that no kubelet will ever end it."""
+_LONGEST_TIME = 15
+"""Digits of a deadline. Whoever has a tenant's token can write what he likes there; more is none of the driver's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ def of(metadata: dict[str, Any], now: float, *, attempt: str = "") -> Leftover |
         overdue = now - _unix_time(str(deleted)) - _STUCK_SECONDS
         return Leftover(metadata=metadata, why="stuck", overdue=overdue) if overdue > 0 else None
     stamp = str((metadata.get("annotations") or {}).get(names.DEADLINE_ANNOTATION, ""))
-    overdue = now - int(stamp) if stamp.isdecimal() else 0.0
+    overdue = now - int(stamp) if stamp.isdecimal() and len(stamp) <= _LONGEST_TIME else 0.0
     if attempt and (metadata.get("labels") or {}).get(names.ATTEMPT_LABEL) == attempt:
         return Leftover(metadata=metadata, why="attempt", overdue=max(0.0, overdue))
     return Leftover(metadata=metadata, why="deadline", overdue=overdue) if overdue > 0 else None

@@ -45,6 +45,9 @@ def pod(
         (pod(due=None), ""),
         (pod(due="soon"), ""),
         (pod(due="-5"), ""),
+        # Somebody with the tenant's token wrote it.
+        (pod(due="9" * 400), ""),
+        (pod(due="9" * 5000), ""),
         (pod(due=100, attempt="mine"), "attempt"),
         (pod(due=100, attempt="another"), ""),
         # On its way: its kubelet still has time.

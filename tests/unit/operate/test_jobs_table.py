@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from executor.operate.jobs import Row, table
+from executor.operate.jobs import Row, _row, table
 
 GIB = 2**30
 ROWS = [
@@ -48,6 +48,24 @@ def shown(width: int, rows: list[Row] = ROWS) -> list[str]:
     console.print(table(rows, now=100, width=width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined] # it is the StringIO
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def test_a_pod_that_the_driver_would_not_make_hides_no_other() -> None:
+    limits = {"memory": "1e9", "ephemeral-storage": "123456789m"}
+    pod = {
+        "metadata": {
+            "name": "by-hand",
+            "labels": {"kaniko-driver/job": "not-a-number"},
+            "creationTimestamp": "2026-11-01T00:00:00Z",
+        },
+        "spec": {
+            "containers": [{"name": "build", "resources": {"limits": limits}}],
+            "volumes": [{"name": "builds", "emptyDir": {"sizeLimit": "many"}}],
+        },
+        "status": {"phase": "Pending"},
+    }
+    row = _row("a", pod)
+    assert (row.job, row.memory_limit_bytes, row.disk_limit_bytes, row.builds_limit_bytes) == (0, 10**9, 123456, 0)
 
 
 @pytest.mark.parametrize("width", [40, 49, 50, 63, 64, 73, 74, 83, 84, 109, 110, 129, 130, 159, 160, 200])
