@@ -25,6 +25,8 @@ _TRIES = 5
 _SILENCE_SECONDS = 20.0
 _CONNECTION_SECONDS = 300.0
 _MOST_SCRIPTS = 1000
+_LONGEST_LIST = 200_000
+"""Bytes: a line of it has at most 120. The build's root can make the list as long as its volume has room for."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,12 @@ def _listed(pod: jobpod.JobPod, *, seen: int | None) -> list[Stage]:
     from executor.pod import programs
 
     def ask(place: Place) -> list[Stage]:
-        return _parsed(b"".join(_printed(place, programs.stages_command(seen=seen))))
+        text = b""
+        for piece in _printed(place, programs.stages_command(seen=seen)):
+            text += piece
+            if len(text) > _LONGEST_LIST:
+                break
+        return _parsed(text)
 
     return _tried(pod, ask)
 
@@ -189,7 +196,13 @@ def _tried(pod: jobpod.JobPod, call: Callable[[Place], Answer]) -> Answer:
             return call(place)
         except (ClusterUnreachable, TimeoutError):
             time.sleep(trial)
-    return call(place)
+    try:
+        return call(place)
+    except TimeoutError as error:
+        raise ClusterUnreachable(
+            "The pod does not answer.",
+            why=f"It took the question and was silent for {_SILENCE_SECONDS:.0f} s, {_TRIES} times.",
+        ) from error
 
 
 def _printed(place: Place, command: list[str]) -> Iterator[memoryview]:

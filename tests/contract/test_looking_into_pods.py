@@ -125,6 +125,11 @@ class TestLogs:
         assert missing.code == 1
         assert "no script named step_release has run" in missing.err
 
+    def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(self, cluster: Cluster, operator: Operator) -> None:
+        run_script(cluster.containers["build"], BUILD, "cd /driver/stages; mkdir forged; mkfifo forged/container\n")
+        run_script(cluster.containers["helper"], SOURCES, "echo cloning\n")
+        assert operator.calls("logs").out == "cloning\n"
+
     def test_of_a_running_script_there_is_what_it_printed_so_far(self, cluster: Cluster, operator: Operator) -> None:
         start_script(cluster.containers["build"], BUILD, "echo so far; sleep 60\n").until("so far")
         assert operator.calls("logs").out == "so far\n"

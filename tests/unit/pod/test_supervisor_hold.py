@@ -44,6 +44,18 @@ def test_nothing_that_the_job_left_runs_on(build: Container) -> None:
     until("its end", lambda: not [line for line in build.processes() if "sleep 4242" in line])
 
 
+def test_what_is_always_another_process_does_not_get_away(pod: Pod) -> None:
+    build, trail = pod.start(), pod.volumes["/builds"] / "trail"
+    # Each lives for a moment: whoever looks at all processes and then ends them ends those of before.
+    run_script(build, "s", "echo 'echo >>/builds/trail; sh /builds/next &' >/builds/next; setsid sh /builds/next\n")
+    until("some of them", lambda: trail.exists() and trail.stat().st_size > 10)
+    hold(build)
+    length = trail.stat().st_size
+    # As many could have come as there were when it began.
+    left = [line for _ in range(20) for line in build.processes() if "/builds/next" in line]
+    assert (left, trail.stat().st_size) == ([], length)
+
+
 def test_the_pod_lives_longer_than_an_idle_one_and_no_longer_than_told(pod: Pod) -> None:
     build = pod.start(idle=1, environment=PERIOD)
     helper = pod.start("helper", idle=1, environment=PERIOD)
