@@ -14,7 +14,8 @@ _IN_URL = r"(?<=://)[^\s/]*@"
 _IN_IMAGE = r"^[^/]*@(?=[^/]*/)"
 # What a proxy on the way may quote of a request that it refuses (RFC 9110, credentials).
 _IN_HEADER = r"(?i)\b(Bearer|Basic) +[A-Za-z0-9+/=._~-]{8,}"
-_ORDERS = r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]"
+# Also as one character (C1), which terminals obey in UTF-8, too.
+_ORDERS = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 

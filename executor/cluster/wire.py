@@ -24,6 +24,9 @@ _LONGEST_HEAD = 128 * 1024
 _LONGEST_SIZE = 1024
 """Bytes of a chunk's size and what servers may write behind it."""
 _LONGEST_CHUNK = 64 * 1024 * 1024
+_LONGEST_NUMBER = 18
+"""Digits of a length: Python reads no number of some thousand, and the body is bounded anyway."""
+_STATUS_DIGITS = 3
 _SWITCHING, _OK, _NO_CONTENT = 101, 200, 204
 
 
@@ -101,7 +104,7 @@ class Answer:
         self._chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
         length = self.headers.get("content-length", "")
         # Without a length the end of the connection is the end of the body.
-        self._left = int(length) if length.isdecimal() else None
+        self._left = int(length[:_LONGEST_NUMBER]) if length.isdecimal() else None
         self._whole = self.status == _NO_CONTENT or (self._left == 0 and not self._chunked)
         self.is_last = self.headers.get("connection", "").lower() == "close" or not (self._chunked or length)
         """No other request can follow over this connection."""
@@ -224,7 +227,9 @@ def _read_head(opened: socket.socket, buffer: bytearray) -> tuple[int, dict[str,
     del buffer[: end + 4]
     first, *lines = head.split("\r\n")
     words = first.split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():  # noqa: PLR2004 - version, status
+    if len(words) < 2 or not words[0].startswith("HTTP/1."):  # noqa: PLR2004 - version, status
+        raise ConnectionError("what answered speaks no HTTP")
+    if not words[1].isdecimal() or len(words[1]) != _STATUS_DIGITS:
         raise ConnectionError("what answered speaks no HTTP")
     pairs = (line.partition(":") for line in lines)
     return int(words[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.errors import ClusterUnreachable, ContractBroken, DriverError, NoSuchTenant, SettingsInvalid
+from executor.scrub import without_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,8 +136,8 @@ _NEXT = {
 
 
 def for_operator(error: DriverError) -> str:
-    """Return an error's words for whoever typed a command."""
-    return "\n".join(part for part in (error.what, error.why, advice(error)) if part)
+    """Return an error's words for whoever typed a command; some are the cluster's, and of a job that went wrong."""
+    return without_orders("\n".join(part for part in (error.what, error.why, advice(error)) if part))
 
 
 def advice(error: DriverError) -> str:

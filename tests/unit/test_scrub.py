@@ -40,6 +40,7 @@ def test_names_of_images_lose_them_too(name: str, left: str) -> None:
 
 def test_colours_and_control_characters_are_taken_out_of_words() -> None:
     assert without_orders("\x1b[31;1mred\x1b[0m\x07 a\tb\nc\x00\x1b") == "red a\tb\nc"
+    assert without_orders("\x9b31mred\x9d52;c;eA==\x9c") == "red52;c;eA=="
 
 
 def test_what_is_no_letter_is_replaced_and_the_rest_bounded() -> None:

@@ -86,6 +86,22 @@ def test_a_chunk_without_a_sensible_size_breaks_the_connection(ends: tuple[Wire,
         Answer(wire).read()
 
 
+@pytest.mark.parametrize("status", ["9" * 5000, "20", "2000", "-20", ""])
+def test_a_status_that_is_none_breaks_the_connection(ends: tuple[Wire, socket.socket], status: str) -> None:
+    wire, server = ends
+    server.sendall(f"HTTP/1.1 {status} OK\r\n\r\n".encode())
+    with pytest.raises(ConnectionError, match="speaks no HTTP"):
+        Answer(wire)
+
+
+def test_a_length_of_any_number_of_digits_is_only_long(ends: tuple[Wire, socket.socket]) -> None:
+    wire, server = ends
+    server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nhalf")
+    server.close()
+    with pytest.raises(Ended):
+        Answer(wire).read()
+
+
 def test_an_endless_answer_is_given_up(ends: tuple[Wire, socket.socket]) -> None:
     wire, server = ends
     server.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000)
