@@ -1,4 +1,4 @@
-"""The tenant's bucket, for operator commands. Beside credentials.py the only module that imports boto3, and only then.
+"""The tenant's bucket, for operator commands. Beside sts.py the only module that imports boto3, and only then.
 
 Listings are streams of pages: ten million objects pass through, and are never in memory together.
 """

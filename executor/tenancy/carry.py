@@ -27,7 +27,7 @@ def same(to: str) -> Callable[[Draft, Any], None]:
 def tell(what: str) -> Callable[[Draft, Any], None]:
     """There is no setting: say why."""
 
-    def carry(draft: Draft, value: Any) -> None:  # noqa: ARG001 - some words do without the value
+    def carry(draft: Draft, value: Any) -> None:  # noqa: ARG001 - one shape for all values
         draft.tell(what)
 
     return carry

@@ -29,6 +29,7 @@ def storage(tenant: Tenant, others: list[Tenant], *, kubeconfig: str, context: s
         kubeconfig: of the operator.
         context: of that kubeconfig.
     """
+    from executor.cache.bucket import failures
     from executor.operate.cache_access import bucket_of
 
     if tenant.cache.mode == "off":
@@ -38,20 +39,18 @@ def storage(tenant: Tenant, others: list[Tenant], *, kubeconfig: str, context: s
         yield skipped("s3", "its pods get their keys from the cloud, so they can be tried from a pod only")
         return
     bucket = bucket_of(tenant, tenant_keys=True, kubeconfig=kubeconfig, context=context)
-    yield from _own(bucket, generation.folder(tenant.cache.prefix, tenant.name))
-    yield from _foreign(bucket, tenant, others)
+    with failures(bucket.name):
+        yield from _own(bucket, generation.folder(tenant.cache.prefix, tenant.name))
+        yield from _foreign(bucket, tenant, others)
 
 
 def _own(bucket: Bucket, folder: str) -> Iterator[Finding]:
     """Try the place that the tenant's jobs use; what is written there is taken away again."""
-    from executor.cache.bucket import failures
-
     key = f"{folder}/kaniko-driver-doctor-{secrets.token_hex(4)}"
     client, content = bucket.client, b"doctor"
-    with failures(bucket.name):
-        client.list_objects_v2(Bucket=bucket.name, Prefix=f"{folder}/", MaxKeys=1)
-        client.put_object(Bucket=bucket.name, Key=key, Body=content)
-        found = client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+    client.list_objects_v2(Bucket=bucket.name, Prefix=f"{folder}/", MaxKeys=1)
+    client.put_object(Bucket=bucket.name, Key=key, Body=content)
+    found = client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
     # Keys without the right to delete are fine: whole generations expire by the bucket's own rules.
     refused = _refused(lambda: client.delete_object(Bucket=bucket.name, Key=key))
     if found != content:
