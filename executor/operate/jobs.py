@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
@@ -17,6 +18,7 @@ from executor.errors import DriverError
 from executor.operate.shown import complete_tenant, console, failures_in_words, settings_option, tenants_of
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -267,22 +269,31 @@ def _show(rows: list[Row], troubles: list[str], output: str) -> None:
 
 
 def _repeat(places: list[tuple[str, Connection]], troubles: list[str], interval: int) -> None:
-    from rich.console import Group
     from rich.live import Live
     from rich.text import Text
 
     screen = console()
-    with Live(Text("looking …"), console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
-        try:
+    with contextlib.suppress(KeyboardInterrupt):
+        if not screen.is_terminal or screen.is_dumb_terminal:
+            # Nothing can be written over there: one look stands below the other.
             while True:
-                rows, more = look(places)
-                notes = [Text(f"not asked: {one}", style="red") for one in (*troubles, *more)]
-                number = f"{len(rows)} job{'s' * (len(rows) != 1)}"
-                head = Text(f"{number}, {time.strftime('%H:%M:%S')}, every {interval} s; Ctrl-C ends", "dim")
-                live.update(Group(head, *notes, table(rows, now=time.time(), width=screen.width)), refresh=True)
+                screen.print(_shown_look(places, troubles, interval, screen.width))
                 time.sleep(interval)
-        except KeyboardInterrupt:
-            return
+        with Live(Text("looking …"), console=screen, auto_refresh=False, screen=True) as live:
+            while True:
+                live.update(_shown_look(places, troubles, interval, screen.width), refresh=True)
+                time.sleep(interval)
+
+
+def _shown_look(places: list[tuple[str, Connection]], troubles: list[str], interval: int, width: int) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    rows, more = look(places)
+    notes = [Text(f"not asked: {one}", style="red") for one in (*troubles, *more)]
+    number = f"{len(rows)} job{'s' * (len(rows) != 1)}"
+    head = Text(f"{number}, {time.strftime('%H:%M:%S')}, every {interval} s; Ctrl-C ends", "dim")
+    return Group(head, *notes, table(rows, now=time.time(), width=width))
 
 
 def _repeat_as_json(places: list[tuple[str, Connection]], troubles: list[str], interval: int) -> None:

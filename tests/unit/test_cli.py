@@ -61,8 +61,11 @@ def test_ctrl_c_before_the_command_is_even_imported_ends_in_words() -> None:
     assert done.stderr.strip() == "Aborted!"
 
 
+@pytest.mark.parametrize("output", ["text", "json"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_who_is_ended_by_a_signal_leaves_no_credentials(tmp_path: Path, number: signal.Signals) -> None:
+def test_who_is_ended_by_a_signal_has_shown_what_he_saw_and_leaves_no_credentials(
+    tmp_path: Path, number: signal.Signals, output: str
+) -> None:
     settings = write_settings(
         tmp_path / "settings", tenant=MINIMAL.replace("[cluster]", f"[cluster]\nkubeconfig = '{tmp_path}/kubeconfig'")
     )
@@ -76,7 +79,7 @@ def test_who_is_ended_by_a_signal_leaves_no_credentials(tmp_path: Path, number: 
     }
     (tmp_path / "kubeconfig").write_text(json.dumps(document))
     (tmp_path / "temporary").mkdir()
-    command = [sys.executable, "-c", START, "jobs", "--watch", "--output", "json", "--settings", settings]
+    command = [sys.executable, "-c", START, "jobs", "--watch", "--output", output, "--settings", settings]
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
