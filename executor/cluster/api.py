@@ -245,8 +245,11 @@ class Api:
     def _json(self, method: str, path: str, *, body: dict[str, Any] | None = None, accept: str = "") -> dict[str, Any]:
         response = self._send(method, path, body=body, accept=accept)
         try:
-            answer: dict[str, Any] = json.loads(response.read())
-        except (OSError, ValueError) as error:
+            answer = json.loads(response.read())
+            if not isinstance(answer, dict):
+                # `null` in the place of a pod must not pass for a pod that is gone.
+                raise ValueError("the answer is no object")
+        except (OSError, ValueError, RecursionError) as error:
             self._forget()
             raise refusals.unreachable(self.connection.server, error) from error
         if response.is_last:
@@ -304,7 +307,7 @@ class Api:
         retry_after = response.headers.get("retry-after", "")
         try:
             status = json.loads(response.read(_LONGEST_REFUSAL))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             status = {}
         self._forget()
         error = refusals.refused(response.status, status if isinstance(status, dict) else {}, what)

@@ -138,7 +138,7 @@ def _message(status: bytes) -> str:
 
     try:
         words = str(json.loads(status)["message"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         words = status.decode("utf-8", "replace")
     before, dialled, after = words.partition(_DIALLED)
     return (f"{dialled}{after}" if dialled else before)[:500]

@@ -73,7 +73,7 @@ def ask(connection: Connection, path: str, *, body: dict[str, Any] | None = None
         ) from error
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = {}
     return Answer(
         status=response.status,

@@ -116,7 +116,7 @@ def _accepted(answer: Answer, pod: str) -> Answer:
         return answer
     try:
         status = json.loads(answer.read(_LONGEST_REFUSAL))
-    except ValueError:
+    except (ValueError, RecursionError):
         status = {}
     raise refusals.refused(answer.status, status if isinstance(status, dict) else {}, f"log of {pod}")
 

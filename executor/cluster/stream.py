@@ -150,7 +150,7 @@ def _refused(error: Refused) -> ClusterRefused:
     try:
         body = json.loads(error.body or b"{}")
         message = body.get("message") or str(error)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         message = error.body[:300].decode("utf-8", "replace")
     # Imported here: most commands are let through.
     from executor.diagnosis import refusal

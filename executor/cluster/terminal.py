@@ -123,7 +123,7 @@ def exit_code(status: bytes) -> int:
             return 0
         causes = (document.get("details") or {}).get("causes") or ()
         codes = [int(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         document, codes = {}, []
     if codes:
         return codes[0] & 0xFF

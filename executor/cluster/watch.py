@@ -44,7 +44,7 @@ class PodWatch:
         try:
             line = self._answer.line()
             return _change(line) if line else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if seconds is not None and isinstance(error, TimeoutError):
                 raise
             raise refusals.unreachable(self._server, error) from error

@@ -244,6 +244,20 @@ class TestTryingAgain:
             api.get_pod("job")
         assert refused.value.status == 502
 
+    @pytest.mark.parametrize("answer", [b"null", b"[]", b"5", b'"pod"', b"[" * 100_000, b"", b"\xff"])
+    def test_an_answer_that_is_no_object_is_none(
+        self, server: ApiServer, connection: Connection, answer: bytes
+    ) -> None:
+        # Above all no pod that is gone, which would fail a job that runs.
+        server.answers = [lambda exchange: exchange.raw(200, answer)]
+        with Api(connection, patience=5, tries=1) as api, pytest.raises(ClusterUnreachable):
+            api.get_pod("job")
+
+    def test_a_refusal_that_is_nested_without_end_is_told_by_its_status(self, server: ApiServer, api: Client) -> None:
+        server.answers = [lambda exchange: exchange.raw(403, b"[" * 100_000)]
+        with pytest.raises(ClusterRefused, match="HTTP 403"):
+            api.get_pod("job")
+
     def test_a_connection_that_the_server_closed_while_idle_costs_no_call(
         self, server: ApiServer, api: Client, naps: list[float]
     ) -> None:
