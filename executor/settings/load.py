@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 
 from executor.errors import NoSuchTenant, SettingsInvalid
 from executor.settings import checks
@@ -201,11 +202,26 @@ def _open(path: str) -> TomlFile:
                 f"{path} can be changed by other users than its owner and is not trusted.",
                 remedy=f"The operator must run: chmod go-w {path}",
             )
+        folder = os.path.dirname(path) or "."
+        if _is_for_everybody(folder):
+            raise SettingsInvalid(
+                f"{path} can be replaced by any user, since {folder} is writable for all, and is not trusted.",
+                remedy=f"The operator must run: chmod o-w {folder}",
+            )
         with open(path, encoding="utf-8") as file:
             return TomlFile(path, file.read())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error}"
         raise SettingsInvalid("The driver's settings cannot be read.", why=f"{path}: {reason}", remedy=_FIX) from error
+
+
+def _is_for_everybody(folder: str) -> bool:
+    """Tell whether any user may put another file into a file's place."""
+    mode = os.stat(folder).st_mode
+    if not mode & stat.S_IWOTH or mode & stat.S_ISVTX:
+        return False
+    # A mounted ConfigMap is open to all by its mode, and to nobody since it is mounted to be read.
+    return not os.statvfs(folder).f_flag & os.ST_RDONLY
 
 
 def _read_driver(file: TomlFile) -> tuple[Flat, Flat]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,6 +105,28 @@ def test_a_file_that_others_can_write_is_not_trusted(tmp_path: Path, file: str, 
     error = refused(folder)
     assert "can be changed by other users" in error.what
     assert f"chmod go-w {tmp_path}/{file}" in error.remedy
+
+
+@pytest.mark.parametrize("folder", [".", "tenants"])
+def test_a_file_that_others_can_replace_is_not_trusted(tmp_path: Path, folder: str) -> None:
+    settings = write_settings(tmp_path)
+    (tmp_path / folder).chmod(0o777)
+    error = refused(settings)
+    assert "can be replaced by any user" in error.what
+    assert "chmod o-w" in error.remedy
+    # As in /tmp: others can add files, and replace none.
+    (tmp_path / folder).chmod(0o1777)
+    assert load(settings, "tenant-a").tenant.name == "tenant-a"
+
+
+def test_a_config_map_is_trusted_whose_folder_is_open_by_its_mode_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = write_settings(tmp_path)
+    tmp_path.chmod(0o777)
+    mounted = SimpleNamespace(f_flag=os.ST_RDONLY | os.ST_NOSUID)
+    monkeypatch.setattr("os.statvfs", lambda _: mounted)
+    assert load(settings, "tenant-a").tenant.name == "tenant-a"
 
 
 def test_a_file_that_is_no_text_is_told_without_its_content(tmp_path: Path) -> None:
