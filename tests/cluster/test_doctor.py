@@ -13,6 +13,8 @@ import pytest
 
 from testbed import api, ci, layout, programs, tenants
 
+from . import fence
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -107,6 +109,7 @@ def test_a_missing_right_is_found_as_the_identity_that_lacks_it_and_mended_by_wh
     less = [rule for rule in role["rules"] if "pods/exec" not in rule["resources"]]
     try:
         api.request("PUT", path, role | {"rules": less})
+        fence.wait_for_rights(fence.driver_of(TENANT), TENANT.name, less)
         code, found = doctor(settings)
         assert code == 1
         (rights,) = found["rights"]
@@ -124,11 +127,13 @@ def test_a_missing_right_is_found_as_the_identity_that_lacks_it_and_mended_by_wh
             ["sh", "-eu", str(script)], input="y\n", env=environment, capture_output=True, text=True, check=False
         )
         assert mended.returncode == 0, f"{script.read_text()}\n{mended.stderr}"
+        fence.wait_for_rights(fence.driver_of(TENANT), TENANT.name, role["rules"])
         assert [one["verdict"] for one in doctor(settings, "--no-pod")[1]["rights"]] == ["good"]
     finally:
         current = api.get("Role", "kaniko-driver", TENANT.name)
         assert current is not None
         api.request("PUT", path, current | {"rules": role["rules"]})
+        fence.wait_for_rights(fence.driver_of(TENANT), TENANT.name, role["rules"])
 
 
 def test_keys_that_open_another_tenants_cache_are_found(settings: Path) -> None:

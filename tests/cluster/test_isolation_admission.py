@@ -46,8 +46,16 @@ def _without_pod_security(pod: Pod) -> Iterator[None]:
     label = "pod-security.kubernetes.io/enforce"
     assert pod
     api.request("PATCH", path, {"metadata": {"labels": {label: "privileged"}}}, MERGE)
+    wait_for("the end of Pod Security", lambda: not held_by_pod_security(pod), 180)
     yield
     api.request("PATCH", path, {"metadata": {"labels": {label: "baseline"}}}, MERGE)
+    wait_for("Pod Security", lambda: held_by_pod_security(pod), 180)
+
+
+def held_by_pod_security(pod: Pod) -> bool:
+    """Whether Pod Security has a say in the namespace; the API server hears of a label soon, and not at once."""
+    answer = fence.driver_of(TENANT).tries("POST", DRY, changed(pod, spec(hostPID=True)))
+    return "PodSecurity" in answer.words
 
 
 def changed(pod: Pod, change: Change) -> Pod:
