@@ -24,6 +24,7 @@ KINDS = {
     "Node": ("/api/v1", "nodes"),
     "Pod": ("/api/v1", "pods"),
     "PriorityClass": ("/apis/scheduling.k8s.io/v1", "priorityclasses"),
+    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
     "ResourceQuota": ("/api/v1", "resourcequotas"),
     "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
@@ -54,13 +55,13 @@ def request(method: str, path: str, body: Any = None, content_type: str = "appli
 
     Raises:
         ApiError: the status is not 2xx.
-        OSError: no connection, or none that answered within 10 seconds.
+        OSError: no connection, or none that answered within a minute.
     """
     context = ssl.create_default_context(cafile=layout.PKI / "ca.crt")
     certificate = layout.PKI / f"{pki.ADMIN}.crt"
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     with inside():
-        connection = http.client.HTTPSConnection(layout.HOST_ADDRESS, layout.API_PORT, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(layout.HOST_ADDRESS, layout.API_PORT, context=context, timeout=60)
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, path, text, {"Content-Type": content_type, "Accept": "application/json"})

@@ -82,20 +82,29 @@ def waiting() -> list[dict[str, Any]]:
     return [pod for pod in api.items("Pod", TENANT.name) if WARM_LABEL in pod["metadata"].get("labels", {})]
 
 
-def ready() -> dict[str, dict[str, Any]]:
-    """The pods that a job could claim, by name."""
-    return {
-        pod["metadata"]["name"]: pod
-        for pod in waiting()
-        if {"Ready": "True"}.items()
-        <= {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}.items()
-        and "deletionTimestamp" not in pod["metadata"]
-    }
-
-
 def await_pods() -> dict[str, dict[str, Any]]:
-    wait_for("as many warm pods as are wanted", lambda: len(ready()) == COUNT, 120)
-    return ready()
+    """The pods that a job could claim, by name, once they are all that there are.
+
+    Those of earlier settings stay for a while: the cluster deletes them after their ReplicaSet, and a node lets go of
+    them, and of the room that they took, later still.
+    """
+    return wait_for("as many warm pods as are wanted, and no others", settled, 300)
+
+
+def settled() -> dict[str, dict[str, Any]] | None:
+    keepers = {one["metadata"]["uid"] for one in api.items("ReplicaSet", TENANT.name)}
+    pods = waiting()
+    fine = len(pods) == COUNT and all(is_ready(pod) and owners(pod) & keepers for pod in pods)
+    return {pod["metadata"]["name"]: pod for pod in pods} if fine else None
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def owners(pod: dict[str, Any]) -> set[str]:
+    return {one["uid"] for one in pod["metadata"].get("ownerReferences", ())}
 
 
 def test_a_waiting_pod_serves_one_job_and_another_takes_its_place(warm: Warm) -> None:
@@ -137,7 +146,7 @@ def test_a_job_with_an_image_of_its_own_starts_cold_and_says_why(warm: Warm) -> 
     log = plain(result.trace)
     assert result.state == "success", log
     assert "no warm pod for this job: its pod differs from those that wait in image of build" in log
-    assert ready().keys() == before.keys()
+    assert await_pods().keys() == before.keys()
 
 
 def test_a_container_that_was_started_again_fails_the_job_with_its_cause(warm: Warm) -> None:
@@ -178,7 +187,7 @@ class TestPodsThatWaitSmall:
     @pytest.fixture(autouse=True)
     def _small(self, warm: Warm, changed: Callable[[str, str], None]) -> None:  # noqa: ARG002 - its settings are changed
         changed(f"warm_pods = {COUNT}", f"warm_pods = {COUNT}\nwarm_small = true")
-        wait_for("the small pods", lambda: [of_build(pod)["cpu"] for pod in ready().values()] == ["10m"] * COUNT, 120)
+        assert [of_build(pod)["cpu"] for pod in await_pods().values()] == ["10m"] * COUNT
 
     def test_they_grow_when_a_job_claims_them(self, warm: Warm) -> None:
         job = warm.starts("echo at work", ci.GATE)
@@ -190,7 +199,7 @@ class TestPodsThatWaitSmall:
         assert (of_build(pod)["cpu"], of_build(pod)["memory"]) == ("500m", "512Mi")
 
     def test_a_job_starts_a_pod_of_its_own_where_the_node_has_no_room_for_it(self, warm: Warm) -> None:
-        (node,) = {pod["spec"]["nodeName"] for pod in ready().values()}
+        (node,) = {pod["spec"]["nodeName"] for pod in await_pods().values()}
         with filled(node):
             job = warm.starts("echo at work")
             job.wait_for("no warm pod for this job: its node has no room for it to grow (Deferred")
@@ -263,8 +272,7 @@ def test_after_a_change_of_settings_apply_replaces_the_waiting_pods(warm: Warm, 
         said = tenants.operate("apply", TENANT.name, "--yes", folder=settings)
         assert "created ReplicaSet kaniko-warm-" in said
         assert "removed ReplicaSet kaniko-warm-" in said
-        wait_for("the end of the old pods", lambda: not before.keys() & ready().keys(), 180)
-        await_pods()
+        assert not before.keys() & await_pods().keys()
         result = warm.starts("echo plain").wait()
         assert "warm pod" in plain(result.trace)
     finally:
