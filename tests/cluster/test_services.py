@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+from executor.pod.names import HELPER
 from testbed import api, ci, layout
+from testbed.containers import container_id, processes
+from testbed.errors import BedError
 from testbed.joblog import plain
 from testbed.jobs import Image, JobSpec, Variable
 from testbed.wait import wait_for
 
 if TYPE_CHECKING:
+    from testbed.coordinator_job import SubmittedJob
+
     from .conftest import Author
 
 BUSYBOX = f"{layout.REGISTRY}/library/busybox:1"
@@ -141,11 +147,13 @@ def test_a_service_whose_image_does_not_exist_is_the_authors_to_mend(author: Aut
 
 def test_one_that_ended_while_its_port_was_waited_for_fails_the_job_and_a_deaf_one_does_not(author: Author) -> None:
     deaf = service("sleep 600", HEALTHCHECK_TCP_PORT="5432")
-    # So late that it has not ended twice before its port is waited for, which would be another failure.
-    dead = service("sleep 12; echo no password given >&2; exit 3", HEALTHCHECK_TCP_PORT="5432")
+    # Not before its port is waited for, which would be another failure.
+    dead = service(f"{ci.GATE}; echo no password given >&2; exit 3", HEALTHCHECK_TCP_PORT="5432")
     # Side by side: both wait half a minute.
     waits = author.submits(JobSpec(author.tenant.name, script=("echo done",), services=(deaf,)))
     fails = author.submits(JobSpec(author.tenant.name, script=("echo never",), services=(dead,)))
+    pod = wait_for("the wait for its port", lambda: waiting_for_port(author, fails), 300)
+    ci.let_go(pod)
     log = plain(waits.wait().trace)
     assert waits.wait().state == "success", log
     assert "does not listen on port 5432" in log
@@ -155,6 +163,15 @@ def test_one_that_ended_while_its_port_was_waited_for_fails_the_job_and_a_deaf_o
     assert (result.state, result.failure_reason) == ("failed", "script_failure"), log
     assert "ended before it listened on port 5432" in log
     assert "no password given" in log
+
+
+def waiting_for_port(author: Author, job: SubmittedJob) -> dict[str, Any] | None:
+    """The job's pod, once a port is tried in it."""
+    for pod in ci.job_pods(author.tenant, job.ident):
+        with suppress(BedError):  # its helper does not run yet
+            if any("health-check" in one.command for one in processes(container_id(pod, HELPER))):
+                return pod
+    return None
 
 
 def test_what_the_tenant_does_not_allow_is_refused_in_words(author: Author) -> None:
