@@ -25,8 +25,12 @@ from testbed.wait import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from testbed.coordinator_job import SubmittedJob
+
 TENANT = layout.TENANTS[0]
 PROJECT = "group/life"
+LOOKS = 5
+"""Jobs in which a stage is looked for."""
 
 
 def test_the_runners_own_start_up_check_passes(tmp_path: Path) -> None:
@@ -74,14 +78,18 @@ def stage_of(runner: int, *words: str) -> int:
     return 0
 
 
-def caught(runner: int, *words: str) -> int:
-    """The process id of a stage, as soon as it has begun."""
-    # Without a pause: config lasts a fifth of a second.
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if found := stage_of(runner, *words):
-            return found
-    pytest.fail(f"no stage {words} within the patience of this test")
+def caught(work: ci.Ci, *words: str) -> SubmittedJob:
+    """A job whose stage has just begun."""
+    for number in range(LOOKS):
+        # A number that no earlier job of the operator log has.
+        spec = JobSpec(TENANT.name, script=("sleep 3",), ident=time.time_ns() + number)
+        job = work.coordinator.submit(ci.in_project(spec, PROJECT))
+        # Without a pause: config lasts a fifth of a second, and a busy machine may let the test look too late.
+        end = time.monotonic() + 300
+        while job.result is None and time.monotonic() < end:
+            if stage_of(work.runner.pid, *words):
+                return job
+    pytest.fail(f"no stage {words} of {LOOKS} jobs was seen")
 
 
 def starts_of(ident: int) -> int:
@@ -95,16 +103,13 @@ def starts_of(ident: int) -> int:
     "stage", [("config",), ("prepare",), ("run", "get_sources"), ("run", "build_script"), ("cleanup",)], ids="-".join
 )
 def test_a_runner_killed_in_a_stage_leaves_nothing_and_runs_nothing_twice(work: ci.Ci, stage: tuple[str, ...]) -> None:
-    # A number that no earlier job of the operator log has.
-    spec = ci.in_project(JobSpec(TENANT.name, script=("sleep 3",), ident=time.time_ns()), PROJECT)
-    job = work.coordinator.submit(spec)
-    caught(work.runner.pid, *stage)
+    job = caught(work, *stage)
     os.kill(work.runner.pid, signal.SIGKILL)
     wait_for("the runner's end", lambda: len(descendants(work.runner.pid)) == 1, 180)
     work.runner.stop()
 
     work.runner.start()
-    another = work.coordinator.submit(replace(spec, script=("echo well",), ident=None)).wait()
+    another = work.coordinator.submit(ci.in_project(JobSpec(TENANT.name, script=("echo well",)), PROJECT)).wait()
     assert another.state == "success", plain(another.trace)
     # Only now: a stage that had just begun makes its pod first, and then finds nobody to make it for.
     wait_for("the end of the killed runner's pod", lambda: not ci.job_pods(TENANT, job.ident), 180)
