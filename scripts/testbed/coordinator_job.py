@@ -126,7 +126,7 @@ class SubmittedJob:
                 raise BedError(f"job {self.ident} has not ended within {timeout:.0f} s; {self._where_it_stands()}")
             return self._result
 
-    def wait_for(self, text: str, timeout: float = 120) -> None:
+    def wait_for(self, text: str, timeout: float = 300) -> None:
         """Return when `text` stands in the job log.
 
         Raises:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from testbed.layout import Tenant
 
 FIRST_JOB = 7000
-DRAIN = "1m"
+DRAIN = "5m"
 
 
 @dataclass(frozen=True)

@@ -140,8 +140,6 @@ cache = "1Gi"
 output = "512Mi"
 
 [timeouts]
-schedule = "1m"
-start = "2m"
 idle = "15m"
 stop_grace = "5s"
 

@@ -119,7 +119,7 @@ def test_the_api_server_understands_every_expression(tenant: Tenant) -> None:
     policy = wait_for(
         "the check of the expressions",
         lambda: _checked(api.get("ValidatingAdmissionPolicy", f"kaniko-driver-{tenant.name}")),
-        30,
+        180,
     )
     assert policy["status"]["typeChecking"] == {}
 

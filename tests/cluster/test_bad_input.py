@@ -119,7 +119,7 @@ def jobs(strict_namespace: None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def refused(job: SubmittedJob) -> tuple[JobResult, str]:
     """The end of a job that must not have begun, and its log."""
-    result = job.wait(180)
+    result = job.wait()
     log = plain(result.trace)
     assert result.state == "failed", log
     assert "Traceback" not in log

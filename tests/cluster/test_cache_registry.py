@@ -124,7 +124,7 @@ def test_a_tenants_keys_reach_nothing_of_the_others_cache(tmp_path: Path) -> Non
 def test_s3_that_falls_silent_costs_a_bounded_time_once(tmp_path: Path) -> None:
     with (
         FaultProxy(layout.HOST_ADDRESS, layout.S3_PORT) as proxy,
-        cache_registry(tmp_path, TENANT, endpoint=f"http://127.0.0.1:{proxy.port}", patience_seconds=2) as pod,
+        cache_registry(tmp_path, TENANT, endpoint=f"http://127.0.0.1:{proxy.port}", patience_seconds=4) as pod,
     ):
         pod.push(KEY, LAYER)
         proxy.silent = True
@@ -146,7 +146,7 @@ def test_a_host_that_drops_every_packet_costs_a_bounded_time_once(tmp_path: Path
         # Its queue is full now, and the kernel drops what comes after.
         stack.enter_context(socket.create_connection(listener.getsockname()))
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        pod = stack.enter_context(cache_registry(tmp_path, TENANT, endpoint=endpoint, patience_seconds=2))
+        pod = stack.enter_context(cache_registry(tmp_path, TENANT, endpoint=endpoint, patience_seconds=4))
         began = time.monotonic()
         for number in range(10):
             assert pod.layer(f"missing-{number}") is None

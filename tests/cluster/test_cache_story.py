@@ -23,7 +23,7 @@ TENANT = layout.TENANTS[0]
 BUSYBOX = f"{layout.REGISTRY}/library/busybox:1"
 FIRST = f"""\
 FROM {BUSYBOX} AS one
-RUN sleep 2 && head -c 300000 /dev/urandom > /first
+RUN sleep 4 && head -c 300000 /dev/urandom > /first
 FROM {BUSYBOX}
 COPY --from=one /first /first
 """
@@ -73,7 +73,7 @@ def test_the_summary_tells_what_happened(author: Author) -> None:
     # A stage stops at the first look-up that finds nothing; there are two stages.
     assert (told["cache_hits"], told["cache_misses"], told["cache_read_bytes"]) == (0, 2, 0)
     assert told["cache_written_bytes"] == sizes() > 500_000
-    assert "first not found: RUN sleep 2 && head" in plain(cold.trace)
+    assert "first not found: RUN sleep 4 && head" in plain(cold.trace)
 
     author.writes("Changed", CHANGED)
     stored = sizes()
@@ -95,7 +95,7 @@ def test_the_summary_tells_what_happened(author: Author) -> None:
 
 
 def test_a_build_that_wants_no_cache_tells_nothing_of_it(author: Author) -> None:
-    author.writes("Dockerfile", DOCKERFILE)
+    author.writes("Dockerfile", f"FROM {BUSYBOX}\nRUN true\n")
     result = runs(author, f"{BUILD} --cache=false")
     assert result.state == "success", plain(result.trace)
     assert "layer cache" not in plain(result.trace)
@@ -108,14 +108,14 @@ def test_twenty_builds_at_once_lose_no_entry(author: Author) -> None:
         for number in range(20)
     ]
     for job in jobs:
-        result = job.wait(240)
+        result = job.wait()
         assert result.state == "success", plain(result.trace)
         assert figures(result)["cache_dropped"] == 0
     # One for what all share, and one for each.
     assert sum("/entries/" in key for key in layer_cache.objects(TENANT)) == 1 + 20
     rights = ("--settings", str(layout.DRIVER), "--tenant-keys", "--kubeconfig", str(layout.ADMIN_KUBECONFIG))
     command = [str(ci.DRIVER_COMMAND), "cache", "verify", TENANT.name, *rights, "--output", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     assert json.loads(done.stdout)["broken"] == []
     again = runs(author, f"{ci.KANIKO} --build-arg NUMBER=13")
     assert (kaniko_log.hits(plain(again.trace)), kaniko_log.misses(plain(again.trace))) == (2, 0)

@@ -183,7 +183,7 @@ def _victim(gitlab: ci.Ci, folder: Path) -> SubmittedJob:
 
 
 def _pod(tenant: layout.Tenant, ident: int) -> dict[str, Any]:
-    return wait_for("the job's pod", lambda: next(iter(ci.job_pods(tenant, ident)), None), 30)
+    return wait_for("the job's pod", lambda: next(iter(ci.job_pods(tenant, ident)), None), 180)
 
 
 def _targets(listeners: dict[str, Listener], neighbour: str) -> dict[str, tuple[str, int]]:

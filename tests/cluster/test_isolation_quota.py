@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +42,14 @@ def _room_for_two() -> Iterator[None]:
     }
     api.apply(wanted)
     counted = lambda: ((api.get("ResourceQuota", QUOTA, TENANT.name) or {}).get("status") or {}).get("used")  # noqa: E731
-    wait_for("the quota to be counted", counted, 120)
+    wait_for("the quota to be counted", counted, 180)
     yield
     api.request("DELETE", api.path_of("ResourceQuota", QUOTA, TENANT.name))
 
 
 @pytest.mark.usefixtures("_room_for_two")
 def test_five_jobs_share_room_for_two_and_all_succeed(author: Author) -> None:
-    before = len(refused_creates())
+    before, began = len(refused_creates()), time.monotonic()
     jobs = [author.starts("echo at work", ci.GATE) for _ in range(5)]
     wait_for("one that waits", lambda: any(b"waiting for room" in job.trace for job in jobs), 300)
     wait_for("the end of all", lambda: sum(is_over(job) for job in jobs) == len(jobs), 600)
@@ -60,7 +61,9 @@ def test_five_jobs_share_room_for_two_and_all_succeed(author: Author) -> None:
     # Said once, and not again while nothing changes.
     assert all(log.count("waiting for room") == 1 for log in waited), waited
     refused = len(refused_creates()) - before
-    assert refused <= 15, f"{refused} refused creates of three jobs that waited"
+    # Who waits tries now and then even if nothing is seen to change; a busy machine lets them wait for longer.
+    most = 15 + (time.monotonic() - began) // 20
+    assert refused <= most, f"{refused} refused creates of three jobs that waited, {most} at most"
 
 
 def is_over(job: SubmittedJob) -> bool:

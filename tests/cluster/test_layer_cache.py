@@ -120,7 +120,7 @@ def test_s3_that_falls_silent_in_the_middle_of_a_build_costs_neither_hits_nor_th
     project.build()
     waits = DOCKERFILE + f"RUN echo half-way && {ci.GATE} && head -c 100000 /dev/urandom > /third\nRUN true > /fourth\n"
     with FaultProxy(layout.HOST_ADDRESS, layout.S3_PORT, listen=layout.HOST_ADDRESS) as proxy:
-        project.configure(endpoint=f'"http://{layout.HOST_ADDRESS}:{proxy.port}"', patience='"4s"')
+        project.configure(endpoint=f'"http://{layout.HOST_ADDRESS}:{proxy.port}"', patience='"8s"')
         job = project.starts(waits)
         # From here on the look-ups are over; the layers that were found are yet to be pushed with the image.
         job.wait_for("half-way\n")
@@ -201,7 +201,7 @@ def small_s3(folder: Path, *, kilobytes: int) -> Iterator[str]:
         yield f"http://{address}"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
         subprocess.run(["umount", disk], check=True)
 
 

@@ -122,4 +122,4 @@ def test_the_script_starts_soon_after_the_job_was_handed_out(first_build: Submit
     assert script.first_output is not None
     assert result.timings.handed_out is not None
     # Generous: the figures are the business of the benchmarks; this is about a wait that does not belong there.
-    assert (script.first_output - result.timings.handed_out).total_seconds() < 20
+    assert (script.first_output - result.timings.handed_out).total_seconds() < 60

@@ -85,7 +85,7 @@ def test_a_job_is_seen_while_it_runs_and_counted_when_it_is_over(author: Author,
             looks = [json.loads(watching.stdout.readline()) for _ in range(2)]
         finally:
             watching.send_signal(signal.SIGINT)
-            assert watching.wait(30) == 0
+            assert watching.wait(120) == 0
             watching.communicate()
         assert all(job.ident in [one["job"] for one in look["jobs"]] for look in looks)
         for columns in (120, 44):
@@ -138,7 +138,7 @@ def assert_traced(since: str, cancelled: int, succeeded: int, *, state: Path) ->
     words = ("traces", "send", *SETTINGS, "--since", since, "--state", str(state))
     try:
         done = subprocess.run(
-            [str(tenants.COMMAND), *words], env=environment, capture_output=True, text=True, check=False, timeout=60
+            [str(tenants.COMMAND), *words], env=environment, capture_output=True, text=True, check=False, timeout=180
         )
         assert done.returncode == 0, done.stderr
     finally:

@@ -32,7 +32,7 @@ def test_the_page_of_usage_shows_every_part(tmp_path: Path) -> None:
     page = tmp_path / "usage.html"
     log = a_month(tmp_path / "driver.jsonl")
     command = [str(tenants.COMMAND), "usage", "--log", str(log), "--html", str(page)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     shown = browser.built(page)
     assert (shown.count("<svg"), shown.count("<section>")) == (12, 2)
     # Bars and points have sizes, and nothing has run out of its plot.
@@ -59,7 +59,7 @@ def test_the_documentation_shows_its_navigation_and_pictures(
     command = [str(Path(sys.executable).parent / "mkdocs"), "build", "--quiet", "--config-file", config]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run(
-        [*command, "--site-dir", str(tmp_path)], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120
+        [*command, "--site-dir", str(tmp_path)], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=300
     )
     shown = browser.built(tmp_path / page)
     assert all(word in shown for word in words)

@@ -119,4 +119,4 @@ def test_the_next_policy_of_a_list_is_tried_in_another_pod_with_the_login(coordi
     assert "trying the pull policy IfNotPresent in another pod, since it failed with Always" in log
     assert "\nhere\n" in log
     assert log.count("kaniko-driver: starting pod") == 2
-    wait_for("the end of the job's Secret", lambda: not secrets_of_jobs(), 60)
+    wait_for("the end of the job's Secret", lambda: not secrets_of_jobs(), 180)

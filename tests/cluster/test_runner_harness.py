@@ -62,7 +62,7 @@ def test_a_job_clones_runs_and_uploads(coordinator: Coordinator) -> None:
             artifacts=(Artifacts(("out.txt",)),),
         )
     )
-    result = job.wait(60)
+    result = job.wait()
     log = plain(result.trace)
     assert (result.state, result.exit_code, result.trace_complete) == ("success", 0, True)
     assert "hello from git" in log
@@ -84,13 +84,13 @@ def test_a_job_fetches_the_artifacts_of_an_earlier_one(coordinator: Coordinator)
     user = coordinator.submit(
         JobSpec("tenant-a", script=("cat made.txt",), git_strategy="empty", dependencies=(maker,))
     )
-    assert user.wait(60).state == "success"
+    assert user.wait().state == "success"
     assert "\nmade\n" in plain(user.trace)
 
 
 @pytest.mark.usefixtures("runner")
 def test_the_exit_code_of_a_script_arrives(coordinator: Coordinator) -> None:
-    result = coordinator.submit(JobSpec("tenant-a", script=("exit 37",))).wait(60)
+    result = coordinator.submit(JobSpec("tenant-a", script=("exit 37",))).wait()
     assert (result.state, result.exit_code, result.failure_reason) == ("failed", 37, "script_failure")
 
 
@@ -100,7 +100,7 @@ def test_a_cancelled_job_stops_its_script_and_runs_after_script(coordinator: Coo
         JobSpec("tenant-a", script=("echo begun", "sleep 600", "echo never"), after_script=("echo bye",))
     )
     job.cancel_when("begun")
-    result = job.wait(60)
+    result = job.wait()
     log = plain(result.trace)
     assert (result.state, result.failure_reason) == ("canceled", "job_canceled")
     assert "bye" in log
@@ -120,7 +120,7 @@ def test_a_stopped_runner_leaves_no_process(coordinator: Coordinator, runner: Ru
 def test_a_drained_runner_finishes_its_job_and_takes_no_other(coordinator: Coordinator, runner: Runner) -> None:
     job = coordinator.submit(JobSpec("tenant-a", script=("sleep 1", "echo finished")))
     wait_for("the hand-out of the job", lambda: job.running, 180)
-    runner.drain(patience=30)
+    runner.drain(patience=180)
     assert job.wait(1).state == "success"
     assert not coordinator.submit(JobSpec("tenant-a")).running
     runner.start()
@@ -130,4 +130,4 @@ def test_a_runner_that_cannot_start_says_why(coordinator: Coordinator, tmp_path:
     broken = Section("tenant-a", "", "shell", tables={"custom": {"run_exec": []}})
     runner = Runner(programs.RUNNER.path, tmp_path / "broken", url=coordinator.url, sections=[broken])
     with runner, pytest.raises(BedError, match="gitlab-runner ended"):
-        wait_for("the end of the runner", lambda: None, 20, runner.check)
+        wait_for("the end of the runner", lambda: None, 180, runner.check)

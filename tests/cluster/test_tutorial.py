@@ -52,7 +52,7 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=900,
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said

@@ -50,7 +50,7 @@ def private_registry(folder: Path, *, mirror_of: str = "", tls: Certificate | No
         yield address
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def _secured(tls: Certificate | None) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SECONDS = 60.0
+_SECONDS = 180.0
 # The size is the terminal's, whatever the tests' own surroundings say; SIGINT may be ignored in them.
 _ENVIRONMENT = ("--unset=COLUMNS", "--unset=LINES", "--default-signal=INT", "TERM=xterm-256color")
 
