@@ -74,7 +74,7 @@ class TestScripts:
         path = job.attempt.folder / "script"
         path.write_bytes(script)
         process = job.attempt.start("run", str(path), "build_script")
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         assert (process.returncode, err) == (0, b"")
         return out
 
@@ -243,7 +243,7 @@ class TestKilledStages:
         assert process.stderr is not None
         process.stdout.close()
         process.stderr.close()
-        assert process.wait(30) == SYSTEM_FAILURE
+        assert process.wait(180) == SYSTEM_FAILURE
         assert cluster.pods == set()
         assert "POST" in [exchange.method for exchange in server.exchanges]
 
@@ -389,6 +389,6 @@ def test_stages_read_nothing_from_stdin(job: Job) -> None:
 
 def test_a_stage_holds_no_output_open_when_it_ends(job: Job) -> None:
     process = job.attempt.start_run("sleep 300 & echo over\n")
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=180)
     assert out == b"over\n"
     until("the driver's children", lambda: not Path(f"/proc/{process.pid}").exists())

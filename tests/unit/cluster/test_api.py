@@ -350,7 +350,7 @@ class TestWatching:
         def answer(exchange: Exchange) -> None:
             exchange.start_lines()
             exchange.line(event("ADDED", resourceVersion="8"))
-            assert seen.wait(10), "the first state must arrive before the second is sent"
+            assert seen.wait(60), "the first state must arrive before the second is sent"
             exchange.line(event("MODIFIED", resourceVersion="9"))
             exchange.end_lines()
 

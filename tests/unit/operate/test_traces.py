@@ -249,7 +249,7 @@ def test_following_sends_as_jobs_end_outlasts_a_collector_that_is_away_and_ends_
         host.ran(job(2))
         until("the second job has a trace", lambda: len(collector.jobs) == 2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert process.stderr.read() == ""
     finally:
         process.kill()

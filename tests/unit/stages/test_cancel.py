@@ -22,7 +22,7 @@ cancel.listen()
 def run(body: str) -> str:
     """Run a program that listens for SIGTERM; returns what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", PROLOGUE + body], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", PROLOGUE + body], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -88,7 +88,7 @@ def test_other_exceptions_that_python_swallows_are_still_shown() -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert "ValueError: seen" in done.stderr
@@ -199,6 +199,6 @@ def test_before_listening_a_term_simply_ends_the_process() -> None:
         [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"],
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (-signal.SIGTERM, b"")
