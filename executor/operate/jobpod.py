@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0
 _LISTED_AT_MOST = 100
-_PROJECT_ANNOTATION = "project.runner.gitlab.com/path"
 _PROJECT = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]*")
 
 
@@ -175,5 +174,5 @@ def _pods_of(connection: Connection, search: Search) -> list[dict[str, Any]]:
 
 
 def _project(metadata: dict[str, Any]) -> str:
-    path = str((metadata.get("annotations") or {}).get(_PROJECT_ANNOTATION) or "")
+    path = str((metadata.get("annotations") or {}).get(names.PROJECT_ANNOTATION) or "")
     return path if _PROJECT.fullmatch(path) and ".." not in path else ""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 16
 _ANSWER_SECONDS = 8.0
 _BAD_REQUEST = 400
-_PROJECT = "project.runner.gitlab.com/path"
 _SCRIPT = re.compile(r"script ([a-z0-9_-]{1,60})-[a-z0-9]{8} (?:build|helper) \S+ (running|ended)")
 _FIGURE = re.compile(r"(memory|disk|builds) (\d{1,18})")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -181,7 +180,7 @@ def _row(tenant: str, pod: dict[str, Any]) -> Row:
         job=int(job) if job.isdecimal() else 0,
         tenant=tenant,
         pod=meta["name"],
-        project=str(annotations.get(_PROJECT) or ""),
+        project=str(annotations.get(names.PROJECT_ANNOTATION) or ""),
         node=str(spec.get("nodeName") or ""),
         began=datetime.fromisoformat(meta["creationTimestamp"]).timestamp(),
         state=state,

@@ -16,6 +16,8 @@ WAS_WARM_LABEL = "kaniko-driver/was-warm"
 """On the pod of a job that began as such a one."""
 DEADLINE_ANNOTATION = "kaniko-driver/delete-after"
 """Unix time after which the pod may be deleted, whatever state it is in."""
+PROJECT_ANNOTATION = "project.runner.gitlab.com/path"
+"""As GitLab's own executor names it, like all other words about the job that are in the pod for people."""
 
 BUILD = "build"
 HELPER = "helper"
@@ -39,6 +41,10 @@ RUNNER = "kaniko-runner"
 
 IMAGES = "kaniko-images"
 """What keeps a tenant's images on its nodes, in a namespace of its own."""
+
+DENY = "kaniko-driver-deny"
+ALLOW = "kaniko-driver-allow"
+"""The network policies of each of these namespaces: nothing to begin with, and what it needs."""
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own suffixes: no vowels, no look-alikes
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")

@@ -282,7 +282,7 @@ def _gitlab_annotations(response: JobResponse) -> dict[str, str]:
     """Say of which job the pod is, in the words of GitLab's own executor."""
     said = {
         "project.runner.gitlab.com/id": str(response.project_id),
-        "project.runner.gitlab.com/path": response.project_path,
+        names.PROJECT_ANNOTATION: response.project_path,
         "job.runner.gitlab.com/id": str(response.id),
         "job.runner.gitlab.com/name": response.name,
         "job.runner.gitlab.com/ref": response.ref,

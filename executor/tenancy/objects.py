@@ -45,8 +45,8 @@ def render(tenant: Tenant, *, trusted: Authorities | None = None, resizes: bool 
         ),
         here.make("v1", "ResourceQuota", driver, spec=capacity.quota(tenant, usual)),
         here.make("v1", "LimitRange", driver, spec=capacity.limits(usual, largest)),
-        here.make("networking.k8s.io/v1", "NetworkPolicy", "kaniko-driver-deny", spec=network.deny()),
-        here.make("networking.k8s.io/v1", "NetworkPolicy", "kaniko-driver-allow", spec=network.allow(tenant)),
+        here.make("networking.k8s.io/v1", "NetworkPolicy", names.DENY, spec=network.deny()),
+        here.make("networking.k8s.io/v1", "NetworkPolicy", names.ALLOW, spec=network.allow(tenant)),
         everywhere.make(_ADMISSION, "ValidatingAdmissionPolicy", cluster_wide, spec=admission.policy(tenant, largest)),
         everywhere.make(
             _ADMISSION, "ValidatingAdmissionPolicyBinding", cluster_wide, spec=admission.binding(tenant, cluster_wide)

@@ -37,7 +37,7 @@ def render(tenant: Tenant) -> list[dict[str, Any]]:
     security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
     return [
         everywhere.make("v1", "Namespace", namespace, labels=security),
-        here.make("networking.k8s.io/v1", "NetworkPolicy", "kaniko-driver-deny", spec=network.deny()),
+        here.make("networking.k8s.io/v1", "NetworkPolicy", names.DENY, spec=network.deny()),
         here.make("apps/v1", "DaemonSet", names.IMAGES, spec=_daemon_set(tenant)),
     ]
 

@@ -85,8 +85,8 @@ def render(tenant: Tenant, files: Files) -> list[dict[str, Any]]:
         here.make("v1", "ServiceAccount", names.DRIVER_ACCOUNT, automountServiceAccountToken=False),
         in_tenant.make(f"{_RBAC}/v1", "RoleBinding", names.RUNNER, roleRef=role, subjects=[account]),
         here.make("v1", "ConfigMap", names.RUNNER, data=data),
-        here.make("networking.k8s.io/v1", "NetworkPolicy", "kaniko-driver-deny", spec=network.deny()),
-        here.make("networking.k8s.io/v1", "NetworkPolicy", "kaniko-driver-allow", spec=network.allow_runner(tenant)),
+        here.make("networking.k8s.io/v1", "NetworkPolicy", names.DENY, spec=network.deny()),
+        here.make("networking.k8s.io/v1", "NetworkPolicy", names.ALLOW, spec=network.allow_runner(tenant)),
         here.make("apps/v1", "Deployment", names.RUNNER, spec=_deployment(tenant, data, files.log)),
     ]
 

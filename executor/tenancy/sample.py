@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from executor.cache import use
+from executor.pod import names
 from executor.pod.manifest import PodRequest, render
 from executor.pod.services import Services, Sidecar
 from executor.settings.units import Bytes, Cpu
@@ -58,7 +59,7 @@ def _sidecars(tenant: Tenant) -> tuple[Sidecar, ...]:
     count = tenant.services.most if tenant.services.allowed else 0
     return tuple(
         Sidecar(
-            container=f"service-{number}",
+            container=names.service(number),
             image=tenant.services.allowed[0],
             pull_policies=(),
             entrypoint=(),
