@@ -204,8 +204,8 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
         (),
         Category.KANIKO_DOCKERFILE,
         (
-            "A FROM instruction names no image that could exist. Where it is an ARG: that needs a default above FROM, "
-            "or a --build-arg that is not empty."
+            "FROM, or COPY --from, names no image or stage that could exist. Where it is an ARG: that needs a default "
+            "above FROM, or a --build-arg that is not empty."
         ),
     ),
     (
@@ -216,6 +216,39 @@ _TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str, str], ...] = (
             "--destination must be an image's name, in lower case and without spaces (is a variable in it empty?), and "
             "--target a stage of the Dockerfile."
         ),
+    ),
+    (
+        ("dockerfile parse error",),
+        ("unknown flag:",),
+        Category.KANIKO_DOCKERFILE,
+        (
+            "This Kaniko knows no such flag of the instruction in that line: it is one of newer Dockerfiles. Do "
+            "without it; for --exclude, .dockerignore may serve."
+        ),
+    ),
+    (
+        ("getting permissions from chmod",),
+        (),
+        Category.KANIKO_DOCKERFILE,
+        (
+            "--chmod takes a number such as 0755, and of that the last three digits: use RUN chmod for u+x and its "
+            "like, and for setuid, setgid and sticky bits."
+        ),
+    ),
+    (
+        ("could not save file: copying file",),
+        ("/proc/", "/sys/", "/dev/"),
+        Category.KANIKO_DOCKERFILE,
+        (
+            "COPY --from of a whole stage (/) would take along what is mounted there, such as /proc: name its folders "
+            "(COPY --from=build /usr /usr), or begin the stage with FROM build."
+        ),
+    ),
+    (
+        ("unexpected end of statement while looking for matching",),
+        (),
+        Category.KANIKO_DOCKERFILE,
+        "A quote or brace of the instruction that the line quotes is not closed.",
     ),
     (
         ("parsing dockerfile", "dockerfile parse error"),
