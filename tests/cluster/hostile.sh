@@ -55,4 +55,54 @@ break_out() {
     attempt tools sh -c 'echo forged >/driver/tools/supervisor'
 }
 
+# send NAME: sends what comes on stdin to the cache registry as it stands, and prints the status of the first answer
+send() {
+    { cat; sleep 2; } | timeout 20 nc 127.0.0.1 "$port" 2>/dev/null | head -n 1 | tr -d '\r' |
+        awk -v name="$1" '{ status = $2 } END { print "ANSWER " name " " (status ? status : "none") }'
+}
+
+# ask NAME METHOD TARGET [BODY]
+ask() {
+    printf '%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %s\r\n\r\n%s' "$2" "$3" "${#4}" "$4" | send "$1"
+}
+
+# begin: starts an upload, prints its path
+begin() {
+    wget -q -S -O - --post-data='' "http://127.0.0.1:$port/v2/layers/blobs/uploads/" 2>&1 | tr -d '\r' | sed -n 's/^ *Location: //p'
+}
+
+# spoil_cache PLACE KEY: all that the cache registry must not do, where another's entry KEY lies at PLACE in the bucket
+spoil_cache() {
+    port=${KANIKO_DRIVER_CACHE_URL##*:}
+    port=${port%%/*}
+    layers=/v2/layers
+    blob=sha256:$(printf '%064d' 0)
+    up=..%2f..%2f..%2f..%2f
+    ask encoded GET "$layers/manifests/$up$1%2f$2" &
+    ask plain GET "$layers/manifests/../../../../$1/$2" &
+    ask proxy GET "http://10.77.0.1:7070/$1/$2" &
+    ask tunnel CONNECT 10.77.0.1:7070 &
+    ask variant GET "$layers/protected/manifests/$2" &
+    ask overwrite PUT "$layers/manifests/$up$1%2f$2" '{"layers":[]}' &
+    ask foreign-blob PUT "$layers/manifests/forged" "{\"config\":{\"digest\":\"$blob\"},\"layers\":[{\"digest\":\"$blob\"}]}" &
+    ask delete DELETE "$layers/manifests/$2" &
+    ask injected PUT "$(begin)?digest=$blob%0d%0ax-amz-copy-source:%20/$1/$2" x &
+    ask wrong-digest PUT "$(begin)?digest=$blob" x &
+    ask upload-elsewhere PATCH "$layers/blobs/uploads/$up$1" x &
+    ask keys GET /proc/self/environ &
+    ask profile GET /debug/pprof/cmdline &
+    ask story POST /driver/story &
+    { printf 'GET /v2/ HTTP/1.1\r\nHost: x\r\nX: '; head -c 2000000 /dev/zero | tr '\0' a; printf '\r\n\r\n'; } | send huge-header &
+    { printf 'PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: 40000000\r\n\r\n' "$(begin)"; head -c 40000000 /dev/zero; } |
+        send huge-upload &
+    printf 'GET /v2/none HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n%s' \
+        "PUT $layers/manifests/forged HTTP/1.1" | send smuggled &
+    wait
+    for process in /proc/[0-9]*; do
+        tr '\0' ' ' <"$process/cmdline" | grep -q '^/cache-registry' && echo "SEEN $process"
+        tr '\0' '\n' <"$process/environ" | grep '^AWS_' && echo "READ $process"
+    done 2>/dev/null
+    echo "DONE spoiling"
+}
+
 "$@"

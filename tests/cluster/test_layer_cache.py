@@ -7,6 +7,7 @@ import re
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,12 +18,12 @@ from testbed.gitserver import commit
 from testbed.joblog import plain
 from testbed.jobs import JobSpec
 from testbed.pki import write_private
+from testbed.tenants import CACHE_PREFIX
 from testbed.wait import wait_for
 from tests.support import ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from testbed.coordinator_job import JobResult, SubmittedJob
 
@@ -35,6 +36,7 @@ COPY data /data
 RUN head -c 300000 /dev/urandom > /second
 """
 CACHEABLE = kaniko_log.cacheable(DOCKERFILE)
+KEY = "0123456789abcdef" * 4
 REFUSED = f"http://{layout.HOST_ADDRESS}:59999"
 """Nobody listens there."""
 
@@ -259,3 +261,32 @@ def test_a_layer_of_300_mb_is_built_stored_and_found_in_a_pod_of_2_gib(project: 
     log = project.build(large)
     assert (kaniko_log.hits(log), kaniko_log.misses(log)) == (1, 0)
     assert "memory was near its limit" not in log
+
+
+def test_whatever_a_job_sends_to_its_registry_it_reaches_nothing_of_others(project: Project) -> None:
+    """Nor the keys, nor another place in the bucket that the same keys open; and its own cache goes on as before."""
+    project.configure(spool='"16Mi"')
+    client = s3.client()
+    place, canary = f"{CACHE_PREFIX}/{OTHER.name}/1/entries", "the-others-entry"
+    client.put_object(Bucket=TENANT.cache_bucket, Key=f"{place}/{KEY}", Body=canary.encode())
+    (project.files / "hostile.sh").write_text((Path(__file__).parent / "hostile.sh").read_text())
+    spoil = f"sh hostile.sh spoil_cache {TENANT.cache_bucket}/{place} {KEY}"
+    (project.files / "Dockerfile").write_text(DOCKERFILE)
+    commit(project.gitlab.coordinator.repository(PROJECT), project.files)
+    script = (f"{ci.KANIKO} --cleanup", spoil, ci.GATE, f"{ci.KANIKO} --cleanup")
+    job = project.gitlab.coordinator.submit(ci.in_project(JobSpec(TENANT.name, script=script), PROJECT))
+    job.wait_for("DONE spoiling\n")
+    (pod,) = ci.job_pods(TENANT, job.ident)
+    ci.let_go(pod)
+    log = log_of(job.wait())
+    answers = dict(re.findall(r"^ANSWER (\S+) (\S+)$", log, re.MULTILINE))
+    assert len(answers) == 17
+    assert {name: status for name, status in answers.items() if not status.startswith(("3", "4"))} == {}
+    assert answers["huge-upload"] == "413"
+    keys = s3.credentials(TENANT.name)
+    assert [word for word in (canary, keys.secret_key, keys.access_key, "SEEN /", "READ /") if word in log] == []
+    assert [one["name"] for one in pod["status"]["containerStatuses"] if one["restartCount"]] == []
+    assert client.get_object(Bucket=TENANT.cache_bucket, Key=f"{place}/{KEY}")["Body"].read() == canary.encode()
+    own = rf"{CACHE_PREFIX}/{TENANT.name}/protected/\d+/(entries|blobs)/[0-9a-f]{{2,}}[0-9a-f/:]*"
+    assert [key for key in layer_cache.objects(TENANT) if not re.fullmatch(own, key)] == [f"{place}/{KEY}"]
+    assert kaniko_log.hits(log) == CACHEABLE
