@@ -15,6 +15,7 @@ _FILES = {
     "supervisor": "supervisor",
     "executor": "executor",
     "logins.awk": "logins.awk",
+    "dockerfile.awk": "dockerfile.awk",
     "helper/gitlab-runner": "gitlab-runner",
 }
 """Name on the tools volume -> package file."""

@@ -55,7 +55,7 @@ CMD ["--help"]
 FILES = f"""\
 FROM {BUSYBOX} AS seen
 COPY . /context
-RUN find /context | sort > /listing
+RUN find /context | sort > /listing && ! grep left-out /listing
 FROM {DEBIAN}
 RUN rm -rf /usr/share/doc /etc/issue && mkdir /usr/share/doc && echo new > /usr/share/doc/new
 RUN mkdir /gone && echo a > /gone/a && rm -r /gone
@@ -128,8 +128,8 @@ def _empty(_bed: None) -> Iterator[None]:
 def test_an_image_from_a_full_cache_is_the_one_built_without_any(author: Author, dockerfile: str, flags: str) -> None:
     # Kaniko takes brackets in the path of a context for a pattern.
     author = replace(author, project="group/content")
-    put(author, Dockerfile=dockerfile, data="some data\n", **{".dockerignore": "*.log\n.git\n!kept.log\n"})
-    put(author, **{"a.log": "", "kept.log": ""})
+    put(author, Dockerfile=dockerfile, data="some data\n", **{".dockerignore": "*.log\n.git\n!kept.log\n**/tmp\n"})
+    put(author, **{"a.log": "", "kept.log": "", "a/b/tmp/left-out": ""})
     with tarfile.open(author.files / "archive.tar", "w") as archive:
         archive.add(author.files / "data", arcname="inside/data")
     kinds = {"none": "--cache=false", "cold": "", "warm": ""}
@@ -140,10 +140,12 @@ def test_an_image_from_a_full_cache_is_the_one_built_without_any(author: Author,
         assert different(content(f"{IMAGE}:none"), content(f"{IMAGE}:{kind}")) == {}
 
 
-def test_what_has_changed_is_never_taken_from_the_cache(author: Author) -> None:
+@pytest.mark.parametrize("ignore_file", [".dockerignore", "Dockerfile.dockerignore"])
+def test_what_has_changed_is_never_taken_from_the_cache(author: Author, ignore_file: str) -> None:
     """Each of these has a key that leaves the change out, were layers of COPY kept (Kaniko 1.24)."""
+    author = replace(author, project="group/changing")
     put(author, Dockerfile=CHANGING, data="before\n", one="1", two="1", **{"folder/name": "x"})
-    put(author, **{".dockerignore": "*\n!data\n!one\n!two\n!folder\n"})
+    put(author, **{ignore_file: "*\n!data\n!one\n!two\n!folder\n"})
     builds(author, f"{EXECUTOR} --build-arg A=one --build-arg OWNER=1000 --destination {IMAGE}:before")
     (author.files / "folder" / "name").rename(author.files / "folder" / "other-name")
     put(author, data="after\n")
@@ -152,6 +154,19 @@ def test_what_has_changed_is_never_taken_from_the_cache(author: Author) -> None:
     files = content(f"{IMAGE}:warm")[0]
     assert {"/source/two", "/target/two", "/work/two/here", "/folder/other-name", "/cache/data"} <= files.keys()
     assert different(content(f"{IMAGE}:none"), content(f"{IMAGE}:warm")) == {}
+
+
+def test_what_kaniko_would_spoil_without_a_word_is_right_or_told(author: Author) -> None:
+    """With a cache it resolves quotes of labels twice: the first would be {a: 1}, the second an error."""
+    author = replace(author, project="group/spoilt")
+    text = f'FROM {BUSYBOX}\nLABEL json=\'{{"a": 1}}\'\nLABEL text="It\'s"\nRUN <<EOF\ntouch /x\nEOF\n'
+    put(author, Dockerfile=text)
+    log = builds(author, f"{EXECUTOR} --destination {IMAGE}:spoilt")
+    files, configuration = content(f"{IMAGE}:spoilt")
+    assert configuration["Labels"] == {"json": '{"a": 1}', "text": "It's"}
+    assert "Dockerfile:2: building without the layer cache" in log
+    assert "/x" not in files
+    assert "Dockerfile:4: Kaniko 1.24 leaves out the here-document (<<) of this RUN" in log
 
 
 def test_flags_that_shape_layers_never_meet_layers_of_other_flags(author: Author) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHELL = ("supervisor", "executor", "install", "logins.awk", "gitlab-runner")
+SHELL = ("supervisor", "executor", "install", "logins.awk", "dockerfile.awk", "gitlab-runner")
 
 
 def uv() -> str:

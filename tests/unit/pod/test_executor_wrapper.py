@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 REAL = """\
 #!/bin/sh
+[ "$1" != version ] || [ -z "$VERSION" ] || { echo "Kaniko version :  $VERSION"; exit 0; }
 printf '%s\\0' "$@" > "$RECORD/arguments"
 cat /proc/$$/environ > "$RECORD/environment"
 echo the real one
@@ -44,7 +45,7 @@ class Kaniko:
         for made in (self.tools, self.logins, self.author):
             made.mkdir()
         (self.tools / "busybox").symlink_to(busybox())
-        for program in ("executor", "logins.awk"):
+        for program in ("executor", "logins.awk", "dockerfile.awk"):
             shutil.copy(str(files("executor.pod") / "shell" / program), self.tools)
         self.flags(default=[], cache=[], locked=[])
         (self.tools / "features").write_text("")
@@ -72,6 +73,7 @@ class Kaniko:
                 **environment,
             },
             stdin=subprocess.DEVNULL,
+            cwd=self.folder,
             capture_output=True,
             text=True,
             timeout=60,
@@ -223,9 +225,140 @@ class TestIgnored:
         kaniko.call(f"--context={other}")
         assert self.read(kaniko) is None
 
+    def test_what_lies_in_a_folder_that_is_left_out_anywhere_is_left_out_as_well(
+        self, kaniko: Kaniko, context: Path
+    ) -> None:
+        lines = ["*.log", "# **/x", "**/tmp", "!**/kept/ ", "a/**/b", "c/**", "**/*", "**/.*.env"]
+        (context / ".dockerignore").write_text("\r\n".join(lines))
+        kaniko.call(f"--context={context}")
+        added = {"**/tmp": "**/tmp/**", "!**/kept/": "!**/kept//**", "a/**/b": "a/**/b/**", "**/.*.env": "**/.*.env/**"}
+        wanted = [part for line in map(str.strip, lines) for part in (line, added.get(line, ""))]
+        written = (kaniko.folder / "Dockerfile.dockerignore").read_text().splitlines()
+        assert [line for line in written if line] == [*filter(None, wanted), self.LINE]
+
+    def test_a_dockerfile_with_an_ignore_file_of_its_own_goes_along_with_that(
+        self, kaniko: Kaniko, context: Path
+    ) -> None:
+        (context / "app.Dockerfile").write_text("FROM x\n")
+        (context / "app.Dockerfile.dockerignore").write_text("*\n!app\n")
+        got = kaniko.call(f"--context={context}", "--dockerfile=app.Dockerfile")
+        own = kaniko.folder / "Dockerfile.driver"
+        assert got == [f"--context={context}", "--dockerfile=app.Dockerfile", f"--dockerfile={own}"]
+        assert own.read_text() == "FROM x\n"
+        assert (kaniko.folder / "Dockerfile.driver.dockerignore").read_text().split() == ["*", "!app", self.LINE]
+        assert self.read(kaniko) is None
+        assert kaniko.call(f"--context={context}") == [f"--context={context}"]
+        assert not own.exists()
+
     def test_a_folder_of_kanikos_that_is_elsewhere_is_left_alone(self, kaniko: Kaniko, context: Path) -> None:
         kaniko.call(f"--context={context}", "--kaniko-dir=/k")
         assert self.read(kaniko) is None
+
+
+class TestLabels:
+    """With a cache Kaniko resolves them twice (GoogleContainerTools/kaniko issue 1644)."""
+
+    def build(self, kaniko: Kaniko, cache: Cache, label: str, *words: str, **environment: str) -> bool:
+        """Build with a label in the Dockerfile; returns whether the layer cache was used."""
+        kaniko.flags(cache=["--cache=true"])
+        folder = kaniko.folder / "labels"
+        folder.mkdir(exist_ok=True)
+        (folder / "Dockerfile").write_text(f"FROM x\nLABEL {label}\n")
+        got = kaniko.call(f"--context={folder}", *words, KANIKO_DRIVER_CACHE_URL=cache.url, **environment)
+        assert ("labels/Dockerfile:2: building without the layer cache" in kaniko.stderr) == ("--cache=true" not in got)
+        return "--cache=true" in got
+
+    def test_one_that_would_be_spoilt_is_built_without_the_cache(self, kaniko: Kaniko, cache: Cache) -> None:
+        assert not self.build(kaniko, cache, 'a="It\'s"')
+        assert self.build(kaniko, cache, 'a="It is"')
+
+    @pytest.mark.parametrize("value", ["It's", 'a "b"', "a\\b", "$5"])
+    def test_what_a_variable_brings_counts(self, kaniko: Kaniko, cache: Cache, value: str) -> None:
+        for words in (["--build-arg", f"A={value}"], [f"--build-arg=A={value}"]):
+            assert not self.build(kaniko, cache, "a=$A", *words)
+        assert not self.build(kaniko, cache, "a=$A", "--build-arg", "A", A=value)
+        assert self.build(kaniko, cache, "a=b", "--build-arg", f"A={value}")
+        assert self.build(kaniko, cache, "a=$A", "--build-arg", "A=plain", "--label", f"b={value}")
+
+    def test_a_build_that_does_not_use_our_cache_is_left_alone(self, kaniko: Kaniko, cache: Cache) -> None:
+        (kaniko.folder / "Dockerfile").write_text("LABEL a='$b'\n")
+        for word in ("--cache-repo=x", "--cache=false"):
+            assert kaniko.call(word, KANIKO_DRIVER_CACHE_URL=cache.url) == [word]
+        assert kaniko.call("--x") == ["--x"]
+        assert kaniko.stderr == ""
+
+
+class TestContext:
+    def test_one_that_is_a_symbolic_link_is_named_by_what_it_leads_to(self, kaniko: Kaniko) -> None:
+        (kaniko.folder / "real folder").mkdir()
+        link = kaniko.folder / "link"
+        link.symlink_to("real folder")
+        kaniko.flags(locked=["--locked"])
+        for word in (f"--context={link}", f"--context={link}/", f"-c=dir://{link}"):
+            assert kaniko.call(word) == [word, f"--context={kaniko.folder}/real folder", "--locked"]
+
+
+class TestHereDocuments:
+    TEXT = "FROM x\nRUN <<EOF\necho\nEOF\nADD <<EOF /x\nEOF\n"
+
+    @pytest.fixture
+    def context(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "context"
+        (folder / "sub").mkdir(parents=True)
+        for name in ("Dockerfile", "sub/Dockerfile", "sub/other"):
+            (folder / name).write_text(self.TEXT)
+        return folder
+
+    def lines(self, kaniko: Kaniko) -> list[str]:
+        return [line.removeprefix("kaniko-driver: ").partition(": ")[0] for line in kaniko.stderr.splitlines()]
+
+    def test_each_is_told_with_its_place_and_what_to_write_instead(self, kaniko: Kaniko, context: Path) -> None:
+        kaniko.call(f"--context={context}")
+        run, add = kaniko.stderr.splitlines()
+        assert run.startswith("kaniko-driver: context/Dockerfile:2: Kaniko 1.24 leaves out the here-document")
+        assert "of this RUN and does not fail" in run
+        assert "Join the commands by &&" in run
+        assert add.startswith("kaniko-driver: context/Dockerfile:5: ")
+        assert "of this ADD: no file is made" in add
+
+    @pytest.mark.parametrize(
+        "words",
+        ["-f sub/other", "-f=sub/other", "-fsub/other", "--dockerfile sub/other", "--dockerfile=sub/other"],
+    )
+    def test_the_dockerfile_is_the_one_that_kaniko_takes(self, kaniko: Kaniko, context: Path, words: str) -> None:
+        kaniko.call(f"--context={context}", "-f", "none", *words.split())
+        assert self.lines(kaniko) == ["context/sub/other:2", "context/sub/other:5"]
+        kaniko.call(f"--context={context}", "-f", str(context / "sub/Dockerfile"))
+        assert self.lines(kaniko)[0] == "context/sub/Dockerfile:2"
+        kaniko.call(f"--context=dir://{context}", "--context-sub-path=sub", "-f", "other")
+        assert self.lines(kaniko)[0] == "context/sub/other:2"
+
+    @pytest.mark.parametrize(
+        "words", ["-f none", "-f https://host/Dockerfile", "--context=git://host/x", "-f /dev/null"]
+    )
+    def test_one_that_is_not_there_is_kanikos_affair(self, kaniko: Kaniko, context: Path, words: str) -> None:
+        kaniko.call(f"--context={context}", *words.split())
+        assert kaniko.stderr == ""
+
+    def test_a_wall_of_them_is_cut(self, kaniko: Kaniko, context: Path) -> None:
+        (context / "Dockerfile").write_text("FROM x\n" + 50 * "RUN <<E\nE\n")
+        kaniko.call(f"--context={context}")
+        assert len(self.lines(kaniko)) == 5
+
+    def test_mounts_and_checksums_are_told_once(self, kaniko: Kaniko, context: Path) -> None:
+        run, add = "RUN --mount=type=cache,target=/c true\n", "ADD --checksum=sha256:0 http://x /\n"
+        (context / "Dockerfile").write_text("FROM x\n" + 3 * (run + add) + self.TEXT)
+        kaniko.call(f"--context={context}")
+        assert self.lines(kaniko) == [f"context/Dockerfile:{line}" for line in (2, 3, 9, 12)]
+        assert "mounts nothing for RUN --mount" in kaniko.stderr
+        assert "does not look at the --checksum" in kaniko.stderr
+
+    @pytest.mark.parametrize(("version", "told"), [("v1.24.0", 2), ("v1.9.0", 2), ("v1.25.0", 0), ("v1.28.3", 0)])
+    def test_a_kaniko_that_knows_them_is_not_told_of(
+        self, kaniko: Kaniko, context: Path, version: str, told: int
+    ) -> None:
+        kaniko.call(f"--context={context}", VERSION=version)
+        assert len(self.lines(kaniko)) == told
 
 
 class TestFeatures:

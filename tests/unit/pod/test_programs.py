@@ -44,7 +44,7 @@ def test_the_install_command_carries_every_program_with_its_text() -> None:
     assert command[:3] == ["/bin/busybox", "sh", "-c"]
     assert command[5] == ""
     names, texts = command[6::2], command[7::2]
-    assert names == ["supervisor", "executor", "logins.awk", "helper/gitlab-runner", "flags.default"]
+    assert names == ["supervisor", "executor", "logins.awk", "dockerfile.awk", "helper/gitlab-runner", "flags.default"]
     assert texts[0].startswith("#!/driver/tools/busybox sh\n")
     assert texts[-1] == "--a\n"
 
