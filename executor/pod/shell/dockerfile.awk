@@ -37,36 +37,23 @@ function goes_on(line,    end) {
 
 # Splits into words[1..n] as a shell would, with quotes and escapes kept; returns n, or 0 where a quote is not closed.
 # A word that begins with << has the blanks after it, and what follows them.
-function split_words(text, words,    n, i, last, char, word, within, quote) {
-    last = length(text)
-    for (i = 1; i <= last; i++) {
-        char = substr(text, i, 1)
-        if (char == "'" || char == "\"") {
-            quote = char
-            word = word char
-            within = 1
-            do {
-                if (++i > last) return 0
-                char = substr(text, i, 1)
-                word = word char
-                if (quote == "\"" && char == "\\" && i < last) { word = word substr(text, ++i, 1); char = "" }
-            } while (char != quote)
-        } else if (char == "\\") {
-            word = word char substr(text, ++i, 1)
-            within = 1
-        } else if (char == "<" && substr(text, i + 1, 1) == "<") {
-            i++
-            word = word "<<"
-            within = 1
-            while (substr(text, i + 1, 1) ~ /[ \t]/) word = word substr(text, ++i, 1)
-        } else if (char !~ /[ \t\r\v\f]/) {
-            word = word char
-            within = 1
-        } else if (within) {
-            words[++n] = word
+function split_words(text, words,    n, word, within) {
+    while (text != "") {
+        # In one go what means nothing: a RUN may be as long as a script.
+        if (match(text, /^[ \t\r\v\f]+/)) {
+            if (within) words[++n] = word
             word = ""
             within = 0
+        } else {
+            if (!match(text, /^[^'"\\< \t\r\v\f]+/) && !match(text, /^'[^']*'/) && !match(text, /^"([^"\\]|\\.)*"/) &&
+                !match(text, /^<<[ \t]*/)) {
+                if (text ~ /^['"]/) return 0
+                RLENGTH = text ~ /^\\/ ? 2 : 1
+            }
+            word = word substr(text, 1, RLENGTH)
+            within = 1
         }
+        text = substr(text, RLENGTH + 1)
     }
     if (within) words[++n] = word
     return n
