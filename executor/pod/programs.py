@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 
 from executor.pod import names
@@ -117,7 +118,6 @@ def hold_command(*, seconds: int) -> list[str]:
 
 
 def _read(name: str) -> str:
-    # Imported here: of the stages only `config` reads package files.
-    from importlib.resources import files
-
-    return (files("executor.pod") / "shell" / name).read_text(encoding="utf-8")
+    # Not by importlib.resources: it brings tempfile and more along, a tenth of what `config` takes.
+    with open(os.path.join(os.path.dirname(__file__), "shell", name), encoding="utf-8") as file:
+        return file.read()

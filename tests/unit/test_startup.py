@@ -70,3 +70,8 @@ def unwanted(module: str, *names: str) -> list[str]:
 )
 def test_a_stage_imports_no_more_than_it_needs(module: str, never: tuple[str, ...]) -> None:
     assert unwanted(module, *HEAVY, *COSTLY, *never) == []
+
+
+def test_what_runs_in_the_pod_is_read_without_what_unpacks_packages() -> None:
+    rendered = "executor.pod.programs; executor.pod.programs.install_command({})"
+    assert unwanted(rendered, "importlib.resources", *COSTLY) == []
