@@ -26,6 +26,17 @@ HELPER_SUB_STAGES = frozenset(
 _AUTHORS = frozenset({"build_script", "step_script", "after_script"})
 
 
+_TIDYING = "cleanup_file_variables"
+
+
+def only_tidies(sub_stage: str) -> bool:
+    """Tell whether a sub-stage does nothing but take away what the job has left on disk, for whoever comes next there.
+
+    It is the last one. Source: shells/abstract.go of GitLab Runner 19.4, writeCleanupScript.
+    """
+    return sub_stage == _TIDYING
+
+
 def is_authors(sub_stage: str) -> bool:
     """Tell whether a sub-stage is a script that the job's author wrote."""
     return sub_stage in _AUTHORS or sub_stage.startswith("step_")

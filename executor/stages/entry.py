@@ -10,6 +10,7 @@ import os
 
 from executor.errors import ClusterUnreachable, ContractBroken
 from executor.job import Job
+from executor.runner import substages
 from executor.runner.contract import job_file_path
 from executor.stages import cancel
 
@@ -80,15 +81,22 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
             remedy='In the runner\'s config.toml it must be: run_args = ["run"]',
         )
     job, folder = _job(journal)
+    script_file, sub_stage = arguments
+    keep_mark = os.path.join(folder, _KEEP)
+    # What it would take away goes with the pod in a moment, and the way there costs as much as for any other script.
+    # Not so where the pod stays for people, or where services may still have something to say.
+    if substages.only_tidies(sub_stage) and not os.path.exists(keep_mark) and not job.service_logs:
+        contract.forget_exit_code()
+        return 0
     log.folds = job.sections
     with cancel.shielded():
         from executor.stages.run import Call, run
 
     call = Call(
-        script_file=arguments[0],
-        sub_stage=arguments[1],
+        script_file=script_file,
+        sub_stage=sub_stage,
         authors_mark=os.path.join(folder, _AUTHORS_BEGAN),
-        keep_mark=os.path.join(folder, _KEEP),
+        keep_mark=keep_mark,
         lost_mark=os.path.join(folder, _LOST),
         services_file=os.path.join(folder, _SERVICES),
     )

@@ -40,8 +40,9 @@ SUB_STAGES = (
     ("archive_cache_on_failure", "helper"),
     ("upload_artifacts_on_success", "helper"),
     ("upload_artifacts_on_failure", "helper"),
-    ("cleanup_file_variables", "helper"),
 )
+TIDYING = "cleanup_file_variables"
+"""The last one: it takes away files, which go with their pod anyway."""
 
 
 class TestSubStages:
@@ -49,6 +50,19 @@ class TestSubStages:
         script = 'echo "$KANIKO_DRIVER_CONTAINER"\n'
         ran = [(name, job.attempt.run(script, name).out.splitlines()[0]) for name, _ in SUB_STAGES]
         assert ran == list(SUB_STAGES)
+
+    def test_nothing_is_tidied_in_a_pod_that_goes(self, job: Job) -> None:
+        job.attempt.run("exit 7\n")
+        done = job.attempt.run("echo tidied > /builds/tidied\n", TIDYING)
+        assert (done.code, done.words, job.verbs("helper")) == (0, "", [])
+        # What an earlier one left there would be taken for this one's.
+        assert not job.attempt.code_file.exists()
+
+    def test_a_pod_that_stays_for_people_is_tidied_in_the_helper(self, job: Job) -> None:
+        job.attempt.configure(more='[debug]\nkeep_failed = "1h"\n')
+        assert job.attempt.config().code == 0
+        job.attempt.run("exit 7\n")
+        assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER"\n', TIDYING).out == "helper\n"
 
     def test_they_share_their_files_at_the_same_paths(self, job: Job) -> None:
         job.attempt.run("mkdir -p /builds/g/p.tmp; echo A=b > /builds/g/p.tmp/gitlab_runner_env\n", "get_sources")

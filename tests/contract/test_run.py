@@ -111,7 +111,7 @@ def test_a_stale_code_of_an_earlier_sub_stage_is_gone(job: Job) -> None:
 
 
 def test_sub_stages_run_where_they_belong(job: Job) -> None:
-    for sub_stage in ("prepare_script", "get_sources", "upload_artifacts_on_success", "cleanup_file_variables"):
+    for sub_stage in ("prepare_script", "get_sources", "upload_artifacts_on_success"):
         assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER $(umask)"\n', sub_stage).out == "helper 0000\n"
     for sub_stage in ("build_script", "step_release", "after_script"):
         assert job.attempt.run('echo "$KANIKO_DRIVER_CONTAINER $(umask)"\n', sub_stage).out == "build 0022\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.runner.substages import is_authors, is_known, runs_in_helper
+from executor.runner.substages import is_authors, is_known, only_tidies, runs_in_helper
 
 # common/consts.go and common/build.go of GitLab Runner 19.4.
 HELPER = (
@@ -44,3 +44,7 @@ def test_an_unknown_name_prepares_until_the_author_has_begun_and_is_theirs_after
     assert runs_in_helper(sub_stage, authors_began=False)
     assert not runs_in_helper(sub_stage, authors_began=True)
     assert not is_known(sub_stage)
+
+
+def test_the_last_one_alone_does_nothing_but_tidy() -> None:
+    assert [name for name in (*HELPER, *BUILD, "new_stage") if only_tidies(name)] == ["cleanup_file_variables"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,3 +151,31 @@ def test_cleanup_learns_that_prepare_waited_for_the_api_server_in_vain(
         call("prepare")
     assert call("cleanup") == 0
     assert seen == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("sub_stage", "job", "kept", "runs"),
+    [
+        ("cleanup_file_variables", {}, False, False),
+        ("cleanup_file_variables", {}, True, True),
+        ("cleanup_file_variables", {"service_logs": {"svc-0": "db"}}, False, True),
+        ("after_script", {}, False, True),
+    ],
+)
+def test_only_what_goes_with_its_pod_is_not_taken_away_from_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sub_stage: str, job: dict[str, Any], *, kept: bool, runs: bool
+) -> None:
+    path = tmp_path / "kaniko-driver.json"
+    make_job(**job).write(str(path))
+    monkeypatch.setenv("KANIKO_DRIVER_JOB_FILE", str(path))
+    if kept:
+        (tmp_path / "kaniko-driver.keep").touch()
+    ran: list[str] = []
+
+    def run(*arguments: Any) -> int:
+        ran.append(arguments[-1].sub_stage)
+        return 0
+
+    monkeypatch.setattr("executor.stages.run.run", run)
+    assert call("run", "script", sub_stage) == 0
+    assert ran == [sub_stage] * runs
