@@ -79,7 +79,9 @@ def test_a_shell_in_a_running_job_has_its_files_its_terminal_and_its_own_exit_co
     assert operator("exec", job, "--", "sh", "-c", "exit 37").returncode == 37
     missing = operator("exec", job, "--", "/no/such/program")
     assert missing.returncode in {1, 126, 127}, missing
-    script = "sleep 1; /driver/tools/bin/stty size; cat mine; exit 9"
+    # The size travels beside the keys and may come after them.
+    size = "n=0; until /driver/tools/bin/stty size | grep -v '^0 0$' || [ $n = 600 ]; do n=$((n + 1)); sleep 0.1; done"
+    script = f"{size}; cat mine; exit 9"
     code, shown = at_terminal(["exec", str(job.ident), "--settings", str(layout.DRIVER)], script)
     assert code == 9, shown
     assert b"33 121" in shown
