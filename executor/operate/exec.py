@@ -26,8 +26,9 @@ def exec_(*, container: str, command: tuple[str, ...], **where: object) -> None:
     kaniko-driver exec 4711 -- cat /etc/os-release
     kaniko-driver exec 4711 --container helper -- git log -1
 
-    A kept pod has no registry logins and none of the job's variables any more. Whoever may run this has the same rights
-    in the pod as its job: the kubeconfig needs the verbs get and create on pods/exec.
+    A kept pod has no registry logins and none of the job's variables any more, but for those of its services, which
+    go on. Whoever may run this has the same rights in the pod as its job: the kubeconfig needs the verbs get and create
+    on pods/exec.
 
     Exit code: that of COMMAND or of the shell; 1 when there is no such pod, 2 for wrong usage.
     """
