@@ -57,7 +57,7 @@ break_out() {
 
 # send NAME: sends what comes on stdin to the cache registry as it stands, and prints the status of the first answer
 send() {
-    { cat; sleep 2; } | timeout 20 nc 127.0.0.1 "$port" 2>/dev/null | head -n 1 | tr -d '\r' |
+    { cat; sleep 5; } | timeout 60 nc 127.0.0.1 "$port" 2>/dev/null | head -n 1 | tr -d '\r' |
         awk -v name="$1" '{ status = $2 } END { print "ANSWER " name " " (status ? status : "none") }'
 }
 
@@ -93,7 +93,8 @@ spoil_cache() {
     ask profile GET /debug/pprof/cmdline &
     ask story POST /driver/story &
     { printf 'GET /v2/ HTTP/1.1\r\nHost: x\r\nX: '; head -c 2000000 /dev/zero | tr '\0' a; printf '\r\n\r\n'; } | send huge-header &
-    { printf 'PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: 40000000\r\n\r\n' "$(begin)"; head -c 40000000 /dev/zero; } |
+    # A little more than there is room for: nc does not hear an answer while it is still sending.
+    { printf 'PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: 40000000\r\n\r\n' "$(begin)"; head -c 17500000 /dev/zero; } |
         send huge-upload &
     printf 'GET /v2/none HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n%s' \
         "PUT $layers/manifests/forged HTTP/1.1" | send smuggled &
