@@ -186,6 +186,16 @@ class Runner:
                 self._process.wait(patience)
         self.stop()
 
+    def kill(self) -> None:
+        """Kill the runner alone; stages of its jobs live on without it.
+
+        Waited for, because until its last thread is gone they are its children, and `stop` would end them as well.
+        """
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def stop(self) -> None:
         """Abort the running jobs, let the runner clean up after them, and leave no process of its tree."""
         if self._process is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ def test_a_killed_runner_takes_its_jobs_pods_with_it(tmp_path: Path) -> None:
         spec = ci.in_project(JobSpec(TENANT.name, script=('echo at" "work', "sleep 600")), "group/orphan")
         job = running.coordinator.submit(spec)
         job.wait_for("at work")
-        os.kill(running.runner.pid, signal.SIGKILL)
+        running.runner.kill()
         wait_for("the end of the job's pod", lambda: not ci.job_pods(TENANT, job.ident), 180)
 
 

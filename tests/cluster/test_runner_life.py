@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -104,10 +102,7 @@ def starts_of(ident: int) -> int:
 )
 def test_a_runner_killed_in_a_stage_leaves_nothing_and_runs_nothing_twice(work: ci.Ci, stage: tuple[str, ...]) -> None:
     job = caught(work, *stage)
-    os.kill(work.runner.pid, signal.SIGKILL)
-    wait_for("the runner's end", lambda: len(descendants(work.runner.pid)) == 1, 180)
-    work.runner.stop()
-
+    work.runner.kill()
     work.runner.start()
     another = work.coordinator.submit(ci.in_project(JobSpec(TENANT.name, script=("echo well",)), PROJECT)).wait()
     assert another.state == "success", plain(another.trace)

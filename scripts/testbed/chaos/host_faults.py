@@ -38,7 +38,8 @@ def _runner_ended(ground: Ground, number: signal.Signals) -> Undo:
 
 def runner_killed(ground: Ground, *_: object) -> Undo:
     """The runner is killed, and started again later."""
-    return _runner_ended(ground, signal.SIGKILL)
+    ground.runner.kill()
+    return ground.runner.start
 
 
 def runner_terminated(ground: Ground, *_: object) -> Undo:
