@@ -31,9 +31,12 @@ class DriverError(Exception):
         return "\n".join(part for part in (self.what, self.why, self.remedy) if part)
 
 
-def in_words(error: BaseException) -> str:
-    """Return what the system says of a file or a program, else the error's class: its own words may quote a secret."""
-    return getattr(error, "strerror", None) or type(error).__name__
+def in_words(error: BaseException, otherwise: str = "") -> str:
+    """Return what the system says of a file or a program; else what is given, or the error's class.
+
+    Its own words are not told by themselves, since they may quote a secret.
+    """
+    return getattr(error, "strerror", None) or otherwise or type(error).__name__
 
 
 class ContractBroken(DriverError):

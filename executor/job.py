@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor.errors import ContractBroken
+from executor.errors import ContractBroken, in_words
 from executor.values import asdict, dataclass, field
 
 TYPE_CHECKING = False
@@ -157,6 +157,6 @@ class Job:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ContractBroken(
                 "The job file that the config stage wrote cannot be read.",
-                why=f"{path}: {getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'}",
+                why=f"{path}: {in_words(error, f'{type(error).__name__}: {error}')}",
                 remedy="Run the job again; if it stays, the disk of the runner's host may be full.",
             ) from error

@@ -15,7 +15,7 @@ from datetime import datetime
 from glob import escape, glob
 from typing import IO, TYPE_CHECKING, Any
 
-from executor.errors import SettingsInvalid
+from executor.errors import SettingsInvalid, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +64,7 @@ def lines(paths: Iterable[str], reading: Reading, *, since: float = 0) -> Iterat
                 reading.files.append(path)
                 yield from _of_file(gzip.GzipFile(fileobj=raw) if packed else raw, reading, since)
         except (OSError, EOFError, zlib.error) as error:
-            reading.unreadable.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            reading.unreadable.append(f"{path}: {in_words(error, str(error))}")
     if not reading.files:
         raise SettingsInvalid(
             "There is no operator log that could be read.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from executor.errors import ContractBroken
+from executor.errors import ContractBroken, in_words
 from executor.values import dataclass
 
 _DEFAULT_TIMEOUT = 7200
@@ -104,7 +104,7 @@ def read_job_response(path: str) -> JobResponse:
         # The words of these errors are ours, the system's, or a position; never the file's content.
         raise ContractBroken(
             "The job's description from GitLab Runner cannot be used.",
-            why=f"{path}: {getattr(error, 'strerror', None) or error}",
+            why=f"{path}: {in_words(error, str(error))}",
             remedy="kaniko-driver supports GitLab Runner 17.9 and later; check the runner's version.",
         ) from error
 

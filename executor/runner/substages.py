@@ -24,8 +24,6 @@ HELPER_SUB_STAGES = frozenset(
 """Git, caches and artifacts: they need tools of the helper image."""
 
 _AUTHORS = frozenset({"build_script", "step_script", "after_script"})
-
-
 _TIDYING = "cleanup_file_variables"
 
 

@@ -10,7 +10,6 @@ import os
 
 from executor.errors import ClusterUnreachable, ContractBroken
 from executor.job import Job
-from executor.runner import substages
 from executor.runner.contract import job_file_path
 from executor.stages import cancel
 
@@ -81,6 +80,8 @@ def _run(arguments: list[str], contract: Contract, journal: Journal, log: JobLog
             remedy='In the runner\'s config.toml it must be: run_args = ["run"]',
         )
     job, folder = _job(journal)
+    with cancel.shielded():
+        from executor.runner import substages
     script_file, sub_stage = arguments
     keep_mark = os.path.join(folder, _KEEP)
     # What it would take away goes with the pod in a moment, and the way there costs as much as for any other script.

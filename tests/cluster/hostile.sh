@@ -57,7 +57,11 @@ break_out() {
 
 # send NAME: sends what comes on stdin to the cache registry as it stands, and prints the status of the first answer
 send() {
-    { cat; sleep 5; } | timeout 60 nc 127.0.0.1 "$port" 2>/dev/null | head -n 1 | tr -d '\r' |
+    answer=$(mktemp)
+    # nc ends with its input, so that stays open until there is an answer.
+    { cat; n=0; until [ -s "$answer" ] || [ $n = 600 ]; do n=$((n + 1)); sleep 0.1; done; } |
+        timeout 120 nc 127.0.0.1 "$port" >"$answer" 2>/dev/null
+    head -n 1 "$answer" | tr -d '\r' |
         awk -v name="$1" '{ status = $2 } END { print "ANSWER " name " " (status ? status : "none") }'
 }
 
@@ -71,8 +75,10 @@ begin() {
     wget -q -S -O - --post-data='' "http://127.0.0.1:$port/v2/layers/blobs/uploads/" 2>&1 | tr -d '\r' | sed -n 's/^ *Location: //p'
 }
 
-# spoil_cache PLACE KEY: all that the cache registry must not do, where another's entry KEY lies at PLACE in the bucket
+# spoil_cache SERVER PLACE KEY: all that the cache registry must not do, where another's entry KEY lies at PLACE of S3
 spoil_cache() {
+    server=$1
+    shift
     port=${KANIKO_DRIVER_CACHE_URL##*:}
     port=${port%%/*}
     layers=/v2/layers
@@ -80,8 +86,8 @@ spoil_cache() {
     up=..%2f..%2f..%2f..%2f
     ask encoded GET "$layers/manifests/$up$1%2f$2" &
     ask plain GET "$layers/manifests/../../../../$1/$2" &
-    ask proxy GET "http://10.77.0.1:7070/$1/$2" &
-    ask tunnel CONNECT 10.77.0.1:7070 &
+    ask proxy GET "http://$server/$1/$2" &
+    ask tunnel CONNECT "$server" &
     ask variant GET "$layers/protected/manifests/$2" &
     ask overwrite PUT "$layers/manifests/$up$1%2f$2" '{"layers":[]}' &
     ask foreign-blob PUT "$layers/manifests/forged" "{\"config\":{\"digest\":\"$blob\"},\"layers\":[{\"digest\":\"$blob\"}]}" &

@@ -270,7 +270,7 @@ def test_whatever_a_job_sends_to_its_registry_it_reaches_nothing_of_others(proje
     place, canary = f"{CACHE_PREFIX}/{OTHER.name}/1/entries", "the-others-entry"
     client.put_object(Bucket=TENANT.cache_bucket, Key=f"{place}/{KEY}", Body=canary.encode())
     (project.files / "hostile.sh").write_text((Path(__file__).parent / "hostile.sh").read_text())
-    spoil = f"sh hostile.sh spoil_cache {TENANT.cache_bucket}/{place} {KEY}"
+    spoil = f"sh hostile.sh spoil_cache {layout.S3_URL.partition('://')[2]} {TENANT.cache_bucket}/{place} {KEY}"
     (project.files / "Dockerfile").write_text(DOCKERFILE)
     commit(project.gitlab.coordinator.repository(PROJECT), project.files)
     script = (f"{ci.KANIKO} --cleanup", spoil, ci.GATE, f"{ci.KANIKO} --cleanup")

@@ -144,6 +144,7 @@ class TestFaults:
         job.proxy.plan(lifetime=2)
         code, out = job.output(script)
         assert code == 0
+        # Seven in fifteen seconds, less where a busy machine needs as long for a connection as that lives.
         assert survived(job.proxy) >= 3
         expected = "".join(f"{number} {line}\n".replace("\\r", "\r").replace("%%", "%") for number in range(1, 301))
         assert out == expected.encode()

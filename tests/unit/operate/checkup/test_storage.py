@@ -27,11 +27,11 @@ class Server:
     def list_objects_v2(self, *, Prefix: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - S3's words
         return self._own(Prefix)
 
-    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803
+    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - S3's words
         self._kept[Key] = Body
         return self._own(Key)
 
-    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - S3's words
         return {"Body": BytesIO(self._kept[Key])}
 
     def delete_object(self, **_: Any) -> dict[str, Any]:
